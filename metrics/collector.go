@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	requestsHelp = "Requests by the status sent to the client, from the API or the broker; code 499 means that the client disconnected, account - that the request was refused before its account was known. With BROKER_CALLERS_DIR, the label caller names the caller; - means that it is unknown, or was removed. A rise of 401 or 403 concerns the token or its rights, of 502 and 504 the API, of 503 the token."
-	deniedHelp   = "Requests that the broker refused, by reason. A rise of host or browser means that a web page tries to use the broker, or that an app uses a host name missing from BROKER_ALLOWED_HOSTS; of key, that an app has a wrong access key, or a caller was removed; of account, that a caller asks for an account that is not its own; of rule, that an app needs more than BROKER_ALLOW permits; of malformed or path, that an app sends invalid HTTP or that an attacker probes the broker; of connections, that slow clients occupy all connections."
-	dryRunHelp   = "Requests that were forwarded although the allow list does not have them, because BROKER_ALLOW_MODE is warn. While it does not rise for as long as the apps need to do all of their work, the allow list can be enforced."
+	requestsHelp = "Requests by the status that the client received, from the API or the broker. Code 499 means that the client disconnected; account -, that the broker answered before the account was known, or that the account was removed; caller -, with BROKER_CALLERS_DIR, that the caller is unknown or was removed. For an account, a rise of 401 or 403 means that the token is rejected or lacks a right; of 502 or 504, that the API cannot be reached or is too slow; of 503, that there is no token, or that the API is unavailable. A rise of 4xx for account - means that the broker refuses requests: see requests_denied_total."
+	deniedHelp   = "Requests and connections that the broker refused, by reason. A rise of host or browser means that a web page tries to use the broker, or that an app uses a host name missing from BROKER_ALLOWED_HOSTS; of key, that an app has a wrong access key, or that a caller was removed; of account, that a caller asks for an account that it may not use; of rule, that an app needs more than its allow list permits; of malformed or path, that an app sends invalid HTTP, or that an attacker probes the broker; of connections, that slow clients occupy all connections."
+	dryRunHelp   = "Requests that the allow list does not include, and that were forwarded because BROKER_ALLOW_MODE is warn. Once the apps have done all of their work without a rise, the allow list can be enforced."
 )
 
 var (
@@ -26,7 +26,7 @@ var (
 	tokenFieldsDesc = newDesc("response_fields_dropped_total",
 		"Header fields and trailers of the API's responses that the broker dropped because they contained the access token. A rise means that the API, or a gateway in front of it, repeats the header of requests.")
 	passedDesc = newDesc("requests_passed_total",
-		"Requests and tunnels that passed through to a host in BROKER_PASS_HOSTS, by outcome. They are not in requests_total. A rise of failed concerns those hosts, or the connection to them; of refused, an app that asks for addresses of this machine or of a cloud's metadata service.",
+		"Requests and tunnels that passed through to a host in BROKER_PASS_HOSTS, by outcome. They are not in requests_total. A rise of failed means that those hosts cannot be reached or send broken responses; of refused, that an app asks for addresses of this machine or of a cloud's metadata service.",
 		"outcome")
 )
 

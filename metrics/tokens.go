@@ -48,7 +48,7 @@ var tokenMetrics = []tokenMetric{
 	},
 	{
 		desc: newTokenDesc("token_waits_total",
-			"Requests that waited for a token. It rises at startup; at any other time the token was not refreshed ahead of need."),
+			"Requests that waited for a token. A rise at any other time than startup means that the token was not refreshed in time."),
 		kind:  prometheus.CounterValue,
 		value: func(s tokensource.Snapshot) float64 { return float64(s.RequestsWaited) },
 	},
@@ -60,13 +60,13 @@ var tokenMetrics = []tokenMetric{
 	},
 	{
 		desc: newTokenDesc("credential_last_change_timestamp_seconds",
-			"Since when the current credentials are in use, as Unix time; 0 without credentials. If it does not change after a rotation, the new credentials do not work: see credential_reloads_total."),
+			"When the current credentials came into use, as Unix time; 0 without credentials. If it does not change after a rotation, the new credentials do not work: see credential_reloads_total."),
 		kind:  prometheus.GaugeValue,
 		value: func(s tokensource.Snapshot) float64 { return unixSeconds(s.LastChange) },
 	},
 	{
 		desc: newTokenDesc("token_store_hits_total",
-			"Tokens taken from the token store, fetched by another broker."),
+			"Tokens that another broker fetched, taken from the token store."),
 		kind: prometheus.CounterValue, onlyShared: true,
 		value: func(s tokensource.Snapshot) float64 { return float64(s.StoreHits) },
 	},
@@ -85,11 +85,11 @@ var tokenMetrics = []tokenMetric{
 }
 
 var refreshesDesc = newTokenDesc("token_refreshes_total",
-	"Token requests by outcome. A rise of rejected means: fix the credentials; of unavailable: the login server is down or unreachable; of invalid_response: something else answers in place of the login server.",
+	"Token requests by outcome. A rise of rejected means that the credentials are wrong; of unavailable, that the login server is down or unreachable; of invalid_response, that something else answers in place of the login server.",
 	"outcome")
 
 var reloadsDesc = newTokenDesc("credential_reloads_total",
-	"Reloads of changed credentials by outcome. A rise of rejected means that the new pair is wrong, of unreadable that a file is missing or empty; the old pair stays in use.",
+	"Reloads of changed credentials by outcome. A rise of rejected means that the new pair is wrong; of unreadable, that a file is missing or empty. The old pair stays in use.",
 	"outcome")
 
 func newTokenDesc(name, help string, labels ...string) *prometheus.Desc {
