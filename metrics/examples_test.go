@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -15,8 +16,9 @@ import (
 	"etrusted-broker/proxy/access"
 )
 
-// The files in ../examples that use the metrics.
+// The files in ../examples and ../docs that use the metrics.
 var (
+	metricsPage   = filepath.Join("..", "docs", "metrics.md")
 	dashboardFile = filepath.Join("..", "examples", "grafana", "dashboard.json")
 	rulesFile     = filepath.Join("..", "examples", "prometheus", "rules.yml")
 	rulesTestFile = filepath.Join("..", "examples", "prometheus", "rules_test.yml")
@@ -27,7 +29,7 @@ var (
 func TestExamplesUseExportedMetrics(t *testing.T) {
 	t.Parallel()
 	exported := gatherNames(t)
-	for file, least := range map[string]int{dashboardFile: 18, rulesFile: 8, rulesTestFile: 8} {
+	for file, least := range map[string]int{dashboardFile: 18, rulesFile: 8, rulesTestFile: 8, metricsPage: 5} {
 		used, problems := exported.check(queryText(t, file))
 		for _, problem := range problems {
 			t.Errorf("%s: %s", file, problem)
@@ -168,12 +170,24 @@ func TestDashboardExplainsReasons(t *testing.T) {
 	}
 }
 
+// TestMetricsPageHasEveryMethod: the label method has a closed list of values, but not a series for each from the start.
+func TestMetricsPageHasEveryMethod(t *testing.T) {
+	t.Parallel()
+	want := "| `method` | `" + strings.Join(methods[:len(methods)-1], "`, `") + "`, or `" + methods[len(methods)-1] + "` |"
+	if !strings.Contains(string(readFile(t, metricsPage)), want) {
+		t.Errorf("got no line %s in %s", want, metricsPage)
+	}
+}
+
 // queryText returns the parts of a file that reach Prometheus: the expressions, legends and variables of JSON, one per
-// line; YAML without comments.
+// line; YAML without comments; the queries of Markdown.
 func queryText(t *testing.T, file string) string {
 	t.Helper()
 	text := readFile(t, file)
-	if filepath.Ext(file) != ".json" {
+	switch filepath.Ext(file) {
+	case ".md":
+		return string(bytes.Join(regexp.MustCompile("(?ms)^```promql$.*?^```$").FindAll(text, -1), []byte("\n")))
+	case ".yml":
 		return regexp.MustCompile(`(?m)^ *#.*$| # .*$`).ReplaceAllString(string(text), "")
 	}
 	var value any
