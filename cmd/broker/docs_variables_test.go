@@ -81,8 +81,9 @@ BROKER_ALLOWED_HOSTS=one.example, \
   two.example
 `+"```"+`
 
-Quotes around a value are no part of it. In single quotes, nothing has a meaning of its own; elsewhere a backslash removes that of
-the next character, and a line that ends with one continues. On Windows, a backslash is only a backslash.
+Quotes around a value are removed. In single quotes every character is literal. In double quotes a backslash escapes only `+"`\"`, `\\`"+`, a
+backtick and `+"`$`"+`; without quotes it escapes any character. A line that ends with a backslash continues, except in single quotes. On
+Windows, a backslash is an ordinary character and continues no line.
 `)
 	groups := variableGroups
 	for i, v := range config.Variables() {
