@@ -45,7 +45,7 @@ Environment:`)
   GOMEMLIMIT, GOMAXPROCS
         as for every Go program: memory limit (112MiB of 128), number of cores
 
-Exit codes: 0 success, 1 failure while running, 2 configuration error.`)
+Exit codes: 0 success, 1 failure while running, 2 configuration error. run: COMMAND's code, 126 or 127 if it cannot be run, 128 + N after signal N.`)
 }
 
 // configCommand prints every variable with its effective value, its source and its meaning.

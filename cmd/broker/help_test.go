@@ -56,7 +56,7 @@ func TestHelpListsCommandsAndVariables(t *testing.T) {
 		}
 		want = append(want, "\n  "+v.Name, "        "+v.Help+"\n")
 	}
-	want = append(want, "\n  -env-file FILE\n", "HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE", "Exit codes: 0 success, 1 ", ", 2 configuration error")
+	want = append(want, "\n  -env-file FILE\n", "HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE", "Exit codes: 0 success, 1 ", ", 2 configuration error", "run: COMMAND's code, 126 ")
 
 	for _, args := range [][]string{{"-h"}, {"-help"}, {"--help"}, {"help"}, {"serve", "-h"}, {"demo", "--help"}, {"health", "-h"}, {"config", "-h"}, {"version", "-h"}} {
 		code, stdout, stderr := invoke(args, "ETRUSTED_CLIENT_SECRET=CANARY")
