@@ -27,7 +27,7 @@ func TestKubernetesVariantsRun(t *testing.T) {
 		servers := startTestServers(t, time.Minute)
 		p := servers.startPod(t, res)
 		brokertest.Eventually(t, "the wrong secret is rejected", func() bool {
-			return p.metric("token_refreshes_total", `outcome="rejected"`) == 1
+			return p.metric("token_refreshes_total", `outcome="rejected"`) > 0
 		})
 		p.wantProbe("liveness", p.container.LivenessProbe, true)
 		p.wantProbe("startup", p.container.StartupProbe, v.startsWithoutToken)
