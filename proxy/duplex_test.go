@@ -13,6 +13,7 @@ import (
 
 // If the upstream refuses a slow upload, the app must see that at once.
 func TestForwardsEarlyResponseDuringSlowUpload(t *testing.T) {
+	t.Parallel()
 	forAllKinds(t, func(t *testing.T, kind string) {
 		seen := make(chan struct{})
 		defer close(seen)
@@ -88,6 +89,7 @@ func TestContinueDoesNotRaceWithEarlyResponse(t *testing.T) {
 
 // An upstream that begins its response while it still reads must get every byte of the upload.
 func TestUploadIsCompleteDespiteEarlyResponse(t *testing.T) {
+	t.Parallel()
 	forAllKinds(t, func(t *testing.T, kind string) {
 		for range 20 {
 			answering := make(chan struct{})

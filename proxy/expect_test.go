@@ -129,6 +129,7 @@ func TestSendsProblemInsteadOfContinue(t *testing.T) {
 
 // An upstream may respond before it has read the whole upload, and close the connection.
 func TestForwardsEarlyResponse(t *testing.T) {
+	t.Parallel()
 	forAllKinds(t, func(t *testing.T, kind string) {
 		up := serve(t, kind, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/next" {

@@ -103,6 +103,7 @@ func (c *countingBody) Close() error {
 }
 
 func TestClosesUpstreamBodyOnce(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		method, text string
 	}{

@@ -295,6 +295,7 @@ func TestLimitsConcurrentTokenRequests(t *testing.T) {
 }
 
 func TestNewAccountsReportsMissingDir(t *testing.T) {
+	t.Parallel()
 	_, err := tokensource.NewAccounts(tokensource.AccountsConfig{Dir: filepath.Join(t.TempDir(), "missing"), Source: tokensource.Config{
 		Endpoint: tokensource.TokenEndpoint{URL: "http://login.example/", Transport: always("")},
 	}})

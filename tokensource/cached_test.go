@@ -16,6 +16,7 @@ func respond(token string, lifetime int) http.Handler {
 }
 
 func TestTokenThatHasExpiredIsNotUsed(t *testing.T) {
+	t.Parallel()
 	for _, lifetime := range []int{0, -5} {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, fakeetrusted.Options{})
@@ -33,6 +34,7 @@ func TestTokenThatHasExpiredIsNotUsed(t *testing.T) {
 
 // A login server with a cache sends a token once more, with the lifetime that it had at first.
 func TestSameTokenNeverLivesLonger(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{})
 		r.server.SetTokenFault(respond("abc", 100))
@@ -59,6 +61,7 @@ func TestSameTokenNeverLivesLonger(t *testing.T) {
 
 // A refused request must not wait for its timeout if the login server has no other token.
 func TestSameTokenEndsWaitForNewerOne(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{})
 		r.server.SetTokenFault(respond("abc", 300))
@@ -82,6 +85,7 @@ func TestSameTokenEndsWaitForNewerOne(t *testing.T) {
 
 // A login server that sends the same token to its very end leaves hardly more time without a token than a token request takes.
 func TestTokenThatIsSentAgainToItsEnd(t *testing.T) {
+	t.Parallel()
 	for range 50 {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFleet(t, 1, 100*time.Second, nil)

@@ -11,6 +11,7 @@ import (
 )
 
 func TestParseSecret(t *testing.T) {
+	t.Parallel()
 	const bom = "\xef\xbb\xbf"
 	for _, tc := range []struct {
 		name, content string
@@ -51,6 +52,7 @@ func TestParseSecret(t *testing.T) {
 }
 
 func TestReadSecretFileErrors(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	large := filepath.Join(dir, "large")
 	if err := os.WriteFile(large, bytes.Repeat([]byte("canary"), 100_000), 0o600); err != nil {
@@ -70,6 +72,7 @@ func TestReadSecretFileErrors(t *testing.T) {
 }
 
 func TestReadSecretLines(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "keys")
 	for _, tc := range []struct {
 		name, content string

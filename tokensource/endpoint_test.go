@@ -28,6 +28,7 @@ func gzipped(t *testing.T, text string) string {
 
 // The broker asks for an uncompressed response without a byte order mark, but reads the others too.
 func TestReadsOddlyEncodedResponses(t *testing.T) {
+	t.Parallel()
 	const good = `{"access_token":"abc","expires_in":300}`
 	whole := gzipped(t, good)
 	for name, tc := range map[string]struct {
@@ -62,6 +63,7 @@ func TestReadsOddlyEncodedResponses(t *testing.T) {
 
 // An error may be compressed too.
 func TestReadsCompressedRejection(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{})
 		r.server.SetTokenFault(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

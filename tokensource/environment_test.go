@@ -197,6 +197,7 @@ func TestReadsEnvironment(t *testing.T) {
 // An account is moved from QA to production and back, with mistakes in between. Each login server sees only its own pair, and each
 // token has its own API.
 func TestMovesAccountToOtherEnvironment(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEnvironments(t, qa)
 		e.at(time.Second)
@@ -238,6 +239,7 @@ func TestMovesAccountToOtherEnvironment(t *testing.T) {
 
 // A changed API is a changed set, even with the same login server.
 func TestChangedAPINeedsNewToken(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEnvironments(t, production)
 		e.at(time.Second)
@@ -252,6 +254,7 @@ func TestChangedAPINeedsNewToken(t *testing.T) {
 
 // An account with a malformed file has no token, and says why. The pair is sent nowhere.
 func TestMalformedOverrideAtStart(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEnvironments(t, qa.with(setFiles{"token_url": "login.qa.example"}))
 		_, err := e.wait(10 * time.Second)
@@ -272,6 +275,7 @@ func TestMalformedOverrideAtStart(t *testing.T) {
 
 // The files of a new account are written one after the other, the token URL last: some before the broker finds the account.
 func TestNewAccountWaitsForItsEnvironment(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEnvironments(t, setFiles{})
 		write := func(name string, at time.Time) {
@@ -299,6 +303,7 @@ func TestNewAccountWaitsForItsEnvironment(t *testing.T) {
 
 // The files may be old, if they are moved into the directory one after the other.
 func TestNewAccountWaitsForFilesThatAreMovedIntoIt(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEnvironments(t, setFiles{})
 		move := func(name string) {
@@ -324,6 +329,7 @@ func TestNewAccountWaitsForFilesThatAreMovedIntoIt(t *testing.T) {
 
 // A login server with a cache sends the token of before the move once more. It displaces that of the environment that was left.
 func TestReturnsToCachedToken(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEnvironments(t, production)
 		e.server.SetTokenFault(respond("of-production", 100))
@@ -342,6 +348,7 @@ func TestReturnsToCachedToken(t *testing.T) {
 
 // After a move, a request that the old API has refused learns that the newer token is for another API.
 func TestNewerTokenSaysItsAPI(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEnvironments(t, qa)
 		e.at(time.Second)
@@ -360,6 +367,7 @@ func TestNewerTokenSaysItsAPI(t *testing.T) {
 
 // A message names the file that an account has in place of a variable.
 func TestAdviceNamesFilesOfEnvironment(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		e := newEnvironments(t, qa.with(setFiles{"scopes": "-"}))
 		e.qa.SetTokenFault(fakeetrusted.OAuthError(400, "invalid_scope"))
@@ -377,6 +385,7 @@ func TestAdviceNamesFilesOfEnvironment(t *testing.T) {
 
 // The environments are reported before a login server of one is asked.
 func TestReportsEnvironments(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		files := &environments{credentialFiles: credentialFiles(t.TempDir())}
 		var reported []string

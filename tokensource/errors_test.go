@@ -13,6 +13,7 @@ import (
 )
 
 func TestWaitErrorWrapsItsCauses(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		fault       http.Handler
 		wantRefresh tokensource.Outcome // of the wrapped *RefreshError; empty: none
@@ -44,6 +45,7 @@ func TestWaitErrorWrapsItsCauses(t *testing.T) {
 }
 
 func TestConstructorsRequireEndpoint(t *testing.T) {
+	t.Parallel()
 	transport := always("")
 	for name, tc := range map[string]struct {
 		endpoint tokensource.TokenEndpoint

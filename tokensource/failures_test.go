@@ -13,6 +13,7 @@ import (
 )
 
 func TestFailureKeepsValidToken(t *testing.T) {
+	t.Parallel()
 	for name, fault := range map[string]http.Handler{
 		"outage":    fakeetrusted.Status(503, nil),
 		"rejection": fakeetrusted.OAuthError(401, "invalid_client"),
@@ -46,6 +47,7 @@ func TestFailureKeepsValidToken(t *testing.T) {
 }
 
 func TestRecoversWithinOneBackoff(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{Lifetime: 10 * time.Second})
 		r.at(time.Second)
@@ -67,6 +69,7 @@ func TestRecoversWithinOneBackoff(t *testing.T) {
 }
 
 func TestBackoffIsBounded(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{})
 		r.server.SetTokenFault(fakeetrusted.Status(500, nil))
@@ -84,6 +87,7 @@ func TestBackoffIsBounded(t *testing.T) {
 }
 
 func TestHonoursRetryAfter(t *testing.T) {
+	t.Parallel()
 	const wait = 90 * time.Second
 	for name, value := range map[string]func(now time.Time) string{
 		"seconds": func(time.Time) string { return "90" },
@@ -109,6 +113,7 @@ func TestHonoursRetryAfter(t *testing.T) {
 
 // A pair that has not worked yet may have been written before the login server knew it.
 func TestRejectionFailsAtOnceAndIsRetriedLessAndLess(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{})
 		r.server.SetTokenFault(fakeetrusted.OAuthError(400, "invalid_client"))
@@ -140,6 +145,7 @@ func TestRejectionFailsAtOnceAndIsRetriedLessAndLess(t *testing.T) {
 
 // One rejection may be that of a server that does not know the pair yet, or no longer knows it during a change.
 func TestWorkingPairIsRejectedAfterTwoRejections(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{Lifetime: 10 * time.Second})
 		r.at(time.Second)
@@ -166,6 +172,7 @@ func TestWorkingPairIsRejectedAfterTwoRejections(t *testing.T) {
 }
 
 func TestBlockPageIsAnOutage(t *testing.T) {
+	t.Parallel()
 	for name, fault := range map[string]http.Handler{
 		"HTML": fakeetrusted.Answer(403, "text/html", "<html>"), "empty": fakeetrusted.Status(401, nil), "429": fakeetrusted.Status(429, nil),
 	} {
@@ -189,6 +196,7 @@ func TestBlockPageIsAnOutage(t *testing.T) {
 
 // Requests that are already waiting fail as well.
 func TestRejectionEndsWait(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{})
 		r.server.SetTokenDelay(2 * time.Second)
@@ -201,6 +209,7 @@ func TestRejectionEndsWait(t *testing.T) {
 }
 
 func TestRetriesAfterInvalidResponse(t *testing.T) {
+	t.Parallel()
 	padded := `{"access_token":"abc"}` + strings.Repeat(" ", 1<<20)
 	for name, tc := range map[string]struct {
 		fault http.Handler
@@ -242,6 +251,7 @@ func TestRetriesAfterInvalidResponse(t *testing.T) {
 }
 
 func TestRefusedConnectionIsUnavailable(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		listener := fakeetrusted.NewListener()
 		_ = listener.Close()
@@ -257,6 +267,7 @@ func TestRefusedConnectionIsUnavailable(t *testing.T) {
 
 // A token that expires before its response arrives counts as a failure, so the backoff applies.
 func TestTokenExpiredOnArrivalCausesNoStorm(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{Lifetime: time.Second})
 		r.server.SetTokenFault(fakeetrusted.Answer(200, "application/json", `{"access_token":"abc","expires_in":1}`))

@@ -100,6 +100,7 @@ func fleetSizes() []int {
 // A fleet with a store makes as many token requests as one broker, also in an outage and after a revocation. Once the store is
 // killed, no replica loses its token, and the requests are spread.
 func TestFleetModel(t *testing.T) {
+	t.Parallel()
 	for _, replicas := range fleetSizes() {
 		t.Run(fmt.Sprint(replicas), func(t *testing.T) {
 			t.Run("with the store", func(t *testing.T) {
@@ -158,6 +159,7 @@ func TestFleetModel(t *testing.T) {
 }
 
 func TestFleetWithoutStore(t *testing.T) {
+	t.Parallel()
 	const replicas = 100
 	if got := simulate(t, replicas, separate); got.perLifetime < replicas || got.perLifetime > 1.5*replicas {
 		t.Errorf("got %+v, want one token request for each replica and lifetime", got)
@@ -167,6 +169,7 @@ func TestFleetWithoutStore(t *testing.T) {
 // TestFleetPicture draws ../docs/pictures/fleet.svg. It runs only with FLEET_PICTURE=1, because ten thousand replicas take a
 // while.
 func TestFleetPicture(t *testing.T) {
+	t.Parallel()
 	if os.Getenv("FLEET_PICTURE") == "" {
 		t.Skip("FLEET_PICTURE is not set: docs/pictures/fleet.svg stays as it is")
 	}

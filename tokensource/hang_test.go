@@ -13,6 +13,7 @@ import (
 )
 
 func TestSlowLoginServerYieldsTokens(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{Lifetime: 100 * time.Second})
 		r.server.SetTokenDelay(12 * time.Second)
@@ -118,6 +119,7 @@ func TestHangingRefreshesMakeRoomForOthers(t *testing.T) {
 
 // The API accepts a refused token perhaps nowhere, so its lifetime does not count.
 func TestRefusedTokenMakesSecondRequestNecessary(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1, 300*time.Second, nil)
 		f.at(time.Minute)
@@ -134,6 +136,7 @@ func TestRefusedTokenMakesSecondRequestNecessary(t *testing.T) {
 }
 
 func TestSecondRequestRunsOnlyWhileTokenIsNeeded(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1, 300*time.Second, nil)
 		f.mayLoseTokens()

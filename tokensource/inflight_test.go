@@ -10,6 +10,7 @@ import (
 
 // Operators can distinguish a token request in flight from one that is only due.
 func TestSnapshotShowsRequestInFlight(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{})
 		r.server.SetTokenDelay(3 * time.Second)

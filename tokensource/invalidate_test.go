@@ -13,6 +13,7 @@ import (
 )
 
 func TestInvalidateReplacesSentToken(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 		r.at(9 * time.Second)
@@ -46,6 +47,7 @@ func TestInvalidateReplacesSentToken(t *testing.T) {
 }
 
 func TestConcurrentInvalidationsFetchOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 		r.at(time.Minute)
@@ -70,6 +72,7 @@ func TestConcurrentInvalidationsFetchOnce(t *testing.T) {
 // During an outage, a token that the API may still accept elsewhere is better than none. The refused request fails as
 // soon as the refresh has failed.
 func TestKeepsRefusedTokenDuringOutage(t *testing.T) {
+	t.Parallel()
 	for name, fault := range map[string]http.Handler{
 		"outage":    fakeetrusted.Status(503, nil),
 		"rejection": fakeetrusted.OAuthError(401, "invalid_client"),
@@ -99,6 +102,7 @@ func TestKeepsRefusedTokenDuringOutage(t *testing.T) {
 }
 
 func TestWaitNewerEndsWithContext(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 		r.at(time.Minute)
@@ -117,6 +121,7 @@ func TestWaitNewerEndsWithContext(t *testing.T) {
 
 // An API that refuses every token causes at most one token request in 10 s.
 func TestPermanent401CausesNoStorm(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 		r.at(time.Minute)

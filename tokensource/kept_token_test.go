@@ -9,6 +9,7 @@ import (
 // A login server that rejects for some seconds costs no valid token, although two rejections in a row stop a pair without one for
 // five minutes.
 func TestRejectionsForSomeSecondsCostNoToken(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1, 300*time.Second, nil)
 		f.at(205 * time.Second)

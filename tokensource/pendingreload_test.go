@@ -11,6 +11,7 @@ import (
 
 // Files that are readable again are no longer reported as unreadable.
 func TestPendingReloadDescribesCurrentFiles(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFileRig(t, fakeetrusted.Options{})
 		f.at(time.Second)

@@ -53,6 +53,7 @@ func TestRefusedTokenIsReplacedSoonAfterAnOutage(t *testing.T) {
 
 // One request that gets 401 is enough: the next one may come half a minute later.
 func TestOne401InOutageMakesTokenNeeded(t *testing.T) {
+	t.Parallel()
 	for range 20 {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, fakeetrusted.Options{Lifetime: time.Hour})

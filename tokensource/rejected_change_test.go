@@ -12,6 +12,7 @@ import (
 
 // The files may be written before the login server knows the new pair.
 func TestRetriesRejectedChangeLessAndLess(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFileRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 		f.at(time.Second)
@@ -38,6 +39,7 @@ func TestRetriesRejectedChangeLessAndLess(t *testing.T) {
 // The new pair is written before the login server knows it, and the old one ends when it does. Requests must not wait for the
 // end of a long pause.
 func TestChangeOfFilesBeforeLoginServer(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		ends, known, limit time.Duration // when the old pair ends and the new one is known; how long requests may lack a token then
 	}{
@@ -67,6 +69,7 @@ func TestChangeOfFilesBeforeLoginServer(t *testing.T) {
 
 // When the pair in use is rejected, the pair that waits is tried at once and not after its pause.
 func TestRejectionTriesWaitingPair(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFileRig(t, fakeetrusted.Options{Lifetime: 200 * time.Second})
 		f.at(time.Second)
@@ -83,6 +86,7 @@ func TestRejectionTriesWaitingPair(t *testing.T) {
 }
 
 func TestWritingFilesAgainRetriesSoon(t *testing.T) {
+	t.Parallel()
 	for name, id := range map[string]string{"changed pair": "new-id", "pair in use": fakeetrusted.DefaultClientID} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -116,6 +120,7 @@ func TestWritingFilesAgainRetriesSoon(t *testing.T) {
 
 // The old pair is rejected, so requests need the new one: each that gets a 503 counts.
 func TestRejectedOldPairMakesNewOneNeeded(t *testing.T) {
+	t.Parallel()
 	for _, lasts := range []time.Duration{10 * time.Second, 90 * time.Second} { // the outage, without a token
 		synctest.Test(t, func(t *testing.T) {
 			f := newFileRig(t, fakeetrusted.Options{Lifetime: 20 * time.Second})
@@ -149,6 +154,7 @@ func TestRejectedOldPairMakesNewOneNeeded(t *testing.T) {
 
 // A login server that limits the rate of token requests does so whatever happens to the files or to the pair in use.
 func TestChangedPairIsNotTriedBeforeRetryAfter(t *testing.T) {
+	t.Parallel()
 	limited := fakeetrusted.Status(429, http.Header{"Retry-After": {"90"}})
 	write := func(t *testing.T, f *fileRig, id, secret string) {
 		t.Helper()
@@ -193,6 +199,7 @@ func TestChangedPairIsNotTriedBeforeRetryAfter(t *testing.T) {
 }
 
 func TestOutagePostponesReload(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFileRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 		f.server.SetClient("new-id", "new-secret")
@@ -217,6 +224,7 @@ func TestOutagePostponesReload(t *testing.T) {
 
 // The change of the files went unnoticed, so the rejection triggers the reload.
 func TestRejectionReloadsFiles(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFileRig(t, fakeetrusted.Options{Lifetime: 100 * time.Second})
 		f.at(time.Second)

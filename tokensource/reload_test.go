@@ -14,6 +14,7 @@ import (
 )
 
 func TestReloadMakesBeforeBreak(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFileRig(t, fakeetrusted.Options{})
 		f.server.SetClient("new-id", "new-secret")
@@ -61,6 +62,7 @@ func TestReloadMakesBeforeBreak(t *testing.T) {
 
 // A failed rotation is visible while the old pair is in use, until it is fixed or reverted.
 func TestSnapshotReportsPendingReload(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFileRig(t, fakeetrusted.Options{})
 		f.server.SetClient("new-id", "new-secret")
@@ -102,6 +104,7 @@ func TestSnapshotReportsPendingReload(t *testing.T) {
 }
 
 func TestSnapshotReportsUnreadableFirstPair(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFileRig(t, fakeetrusted.Options{})
 		f.write(t, "", "")
@@ -118,6 +121,7 @@ func TestSnapshotReportsUnreadableFirstPair(t *testing.T) {
 
 // A secret that is written in two steps is not sent to the login server before it is complete.
 func TestHalfWrittenPairIsNotTried(t *testing.T) {
+	t.Parallel()
 	for name, signalled := range map[string]bool{"the change is noticed": true, "the pair in use is rejected": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -150,6 +154,7 @@ func TestHalfWrittenPairIsNotTried(t *testing.T) {
 
 // Files that are written while the broker waits for them, too.
 func TestHalfWrittenFirstPairIsNotTried(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFileRig(t, fakeetrusted.Options{})
 		f.write(t, "", "")
@@ -169,6 +174,7 @@ func TestHalfWrittenFirstPairIsNotTried(t *testing.T) {
 
 // Files that were there before the broker are used at once: systemd writes them just before it starts the broker.
 func TestFirstPairIsUsedAtOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFileRig(t, fakeetrusted.Options{})
 		f.touch(t)
@@ -180,6 +186,7 @@ func TestFirstPairIsUsedAtOnce(t *testing.T) {
 }
 
 func TestRapidChangesCauseNoStorm(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFileRig(t, fakeetrusted.Options{Lifetime: time.Hour})
 		f.at(time.Second)
@@ -194,6 +201,7 @@ func TestRapidChangesCauseNoStorm(t *testing.T) {
 }
 
 func TestRecoversFromUnreadableStart(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFileRig(t, fakeetrusted.Options{})
 		f.write(t, "", "")
@@ -213,6 +221,7 @@ func TestRecoversFromUnreadableStart(t *testing.T) {
 
 // systemd's copies of the credentials never change, so advice to correct the files would not help.
 func TestAdviceSaysHowTheBrokerLearnsOfOtherCredentials(t *testing.T) {
+	t.Parallel()
 	for restart, want := range map[string]string{"": "The broker picks up changed credential files", "Restart the service.": "Restart the service."} {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, fakeetrusted.Options{}, func(config *tokensource.Config) {
@@ -238,6 +247,7 @@ func TestAdviceSaysHowTheBrokerLearnsOfOtherCredentials(t *testing.T) {
 }
 
 func TestRejectionAdviceHasHints(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		id, secret string
 		want       []string

@@ -15,6 +15,7 @@ func jwt(claims string) string {
 }
 
 func TestTokenLifetime(t *testing.T) {
+	t.Parallel()
 	dayOff := jwt(`{"iat":1700086400,"exp":1700086520}`) // the server's clock does not matter
 	for _, tc := range []struct {
 		name, expiresIn, token string
@@ -62,6 +63,7 @@ func TestTokenLifetime(t *testing.T) {
 }
 
 func TestInterpretResponse(t *testing.T) {
+	t.Parallel()
 	const good = `{"access_token":"abc","token_type":"Bearer","expires_in":300}`
 	for _, tc := range []struct {
 		name   string
@@ -139,6 +141,7 @@ func TestInterpretResponse(t *testing.T) {
 
 // The response's Date, and not the broker's clock, says how far off a token's nbf is.
 func TestNotBeforeIsRelativeToDate(t *testing.T) {
+	t.Parallel()
 	const date = "Tue, 14 Nov 2023 22:13:20 GMT" // 1700000000
 	for _, tc := range []struct {
 		name, claims, date string
@@ -164,6 +167,7 @@ func TestNotBeforeIsRelativeToDate(t *testing.T) {
 }
 
 func TestRetryAfterHeader(t *testing.T) {
+	t.Parallel()
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	for value, want := range map[string]time.Duration{
 		"":                              0,

@@ -7,6 +7,7 @@ import (
 )
 
 func TestRefreshDue(t *testing.T) {
+	t.Parallel()
 	issued := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	for _, tc := range []struct {
 		name     string
@@ -32,6 +33,7 @@ func TestRefreshDue(t *testing.T) {
 }
 
 func TestNextPause(t *testing.T) {
+	t.Parallel()
 	status := func(status int, retryAfter time.Duration) *RefreshError {
 		return &RefreshError{Outcome: OutcomeUnavailable, Status: status, RetryAfter: retryAfter}
 	}
@@ -102,6 +104,7 @@ func TestNextPause(t *testing.T) {
 }
 
 func TestRejectedPause(t *testing.T) {
+	t.Parallel()
 	var got []time.Duration
 	for n := 1; n <= 9; n++ {
 		got = append(got, rejectedPause(n, 0, true, 0)/time.Second)
@@ -132,6 +135,7 @@ func TestRejectedPause(t *testing.T) {
 }
 
 func TestTokenIsValidUntilExpiry(t *testing.T) {
+	t.Parallel()
 	issued := time.Now()
 	tok := &token{issued: issued, lifetime: time.Minute}
 	for _, tc := range []struct {

@@ -8,6 +8,7 @@ import (
 )
 
 func TestSecretShowsOnlyItsSize(t *testing.T) {
+	t.Parallel()
 	const text = "canary-4711"
 	type unexported struct{ hidden Secret }
 	type exported struct{ Secret Secret }
@@ -39,6 +40,7 @@ func TestSecretShowsOnlyItsSize(t *testing.T) {
 }
 
 func TestSecretEqual(t *testing.T) {
+	t.Parallel()
 	a, again, b := NewSecret("a"), NewSecret("a"), NewSecret("b")
 	if !a.Equal(again) || a.Equal(b) || a.Equal(Secret{}) || !(Secret{}).Equal(NewSecret("")) {
 		t.Error("Equal does not compare the texts")

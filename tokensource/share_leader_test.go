@@ -11,6 +11,7 @@ import (
 )
 
 func TestStoppedLeaderReleasesLease(t *testing.T) {
+	t.Parallel()
 	t.Run("in its first request", func(t *testing.T) {
 		inBubble(t, 300*time.Second, func(f *fleet) {
 			f.login.setDelay(2 * time.Second)
@@ -85,6 +86,7 @@ func TestStoppedLeaderReleasesLease(t *testing.T) {
 
 // A leader that was killed, or has lost its network, has a successor once its lease has expired, and no token is lost.
 func TestKilledLeaderHasSuccessor(t *testing.T) {
+	t.Parallel()
 	vanish := func(f *fleet, lease time.Duration) {
 		peer, fence := f.peer()
 		if ok, err := peer.Acquire(context.Background(), tokensource.Lease{FencingToken: fence, Remaining: lease}); err != nil || !ok {
@@ -119,6 +121,7 @@ func TestKilledLeaderHasSuccessor(t *testing.T) {
 }
 
 func TestHangingLeaderIsReplaced(t *testing.T) {
+	t.Parallel()
 	for _, lifetime := range []time.Duration{300 * time.Second, 60 * time.Second} {
 		t.Run(lifetime.String(), func(t *testing.T) {
 			inBubble(t, lifetime, func(f *fleet) {
@@ -171,6 +174,7 @@ func TestDisconnectedBrokersUseTokensOfOthers(t *testing.T) {
 // A broker that cannot reach the login server, and is the first to acquire the lease, delays the others by its pause, or by a
 // lease if it gets no answer.
 func TestDisconnectedFirstBrokerDelaysStartBriefly(t *testing.T) {
+	t.Parallel()
 	for fault, most := range map[string]time.Duration{disconnected: 4 * time.Second, isDown: 4 * time.Second, forbids: 4 * time.Second, hangs: 17 * time.Second} {
 		t.Run(fault, func(t *testing.T) {
 			inBubble(t, 300*time.Second, func(f *fleet) {
@@ -197,6 +201,7 @@ func TestDisconnectedFirstBrokerDelaysStartBriefly(t *testing.T) {
 
 // Of two brokers, the one that has failed lets the other one try long before their token ends.
 func TestFailedLeaderLetsOthersTryFirst(t *testing.T) {
+	t.Parallel()
 	for range 20 {
 		inBubbleOf(t, 2, 300*time.Second, func(f *fleet) {
 			f.at(150 * time.Second)

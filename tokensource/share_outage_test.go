@@ -11,6 +11,7 @@ import (
 
 // In an outage of the login server, a fleet makes about as many token requests as one broker whose requests need a token.
 func TestOutageCostsFleetAsMuchAsOneBroker(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name        string
 		lifetime    time.Duration
@@ -76,6 +77,7 @@ func TestSlowFailuresAreNoStorm(t *testing.T) {
 }
 
 func TestFleetWithRejectedCredentials(t *testing.T) {
+	t.Parallel()
 	inBubble(t, 300*time.Second, func(f *fleet) {
 		f.login.set(rejects)
 		f.at(5 * time.Second)
@@ -107,6 +109,7 @@ func TestFleetWithRejectedCredentials(t *testing.T) {
 
 // The lease says how many rejections there were in a row: a broker need not have seen them all, and one is no reason for a 503.
 func TestLeaseCarriesRejections(t *testing.T) {
+	t.Parallel()
 	for rejections, want := range map[int]bool{1: false, 2: true} {
 		inBubbleOf(t, 1, 60*time.Second, func(f *fleet) {
 			b := f.brokers[0]

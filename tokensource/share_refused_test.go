@@ -9,6 +9,7 @@ import (
 )
 
 func TestRevokedTokenIsReplacedOnce(t *testing.T) {
+	t.Parallel()
 	for name, many := range map[string]int{"one": 1, "all at once": 50} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, 300*time.Second, func(f *fleet) {
@@ -105,6 +106,7 @@ func TestTokenRevokedInOutageIsReplacedSoon(t *testing.T) {
 
 // If the login server sends a refused token again, the requests that wait for another one do not wait longer.
 func TestRefusedTokenThatIsSentAgainEndsWait(t *testing.T) {
+	t.Parallel()
 	inBubble(t, 300*time.Second, func(f *fleet) {
 		f.login.caches = true
 		f.at(30 * time.Second)
@@ -136,6 +138,7 @@ func TestRefusedTokenThatIsSentAgainEndsWait(t *testing.T) {
 
 // An API that refuses every token costs one token request in ten seconds, of all brokers together.
 func TestPermanent401OfFleetIsNoStorm(t *testing.T) {
+	t.Parallel()
 	inBubble(t, 300*time.Second, func(f *fleet) {
 		f.at(20 * time.Second)
 		n := f.requestsDuring(func() {
@@ -155,6 +158,7 @@ func TestPermanent401OfFleetIsNoStorm(t *testing.T) {
 }
 
 func TestMinimumAgeCountsFromTokenRequest(t *testing.T) {
+	t.Parallel()
 	inBubble(t, 300*time.Second, func(f *fleet) {
 		f.at(5 * time.Second)
 		late := f.add()

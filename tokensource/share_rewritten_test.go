@@ -9,6 +9,7 @@ import (
 
 // Files that are written again are tried at once, with a store too, and by one broker for all.
 func TestRewrittenFilesAreTriedAtOnceInAFleet(t *testing.T) {
+	t.Parallel()
 	for _, brokers := range []int{1, 5} {
 		synctest.Test(t, func(t *testing.T) {
 			r := newFileFleet(t, brokers, 300*time.Second, newMemoryStore())
@@ -44,6 +45,7 @@ func TestRewrittenFilesAreTriedAtOnceInAFleet(t *testing.T) {
 
 // A login server whose database needs a moment after an outage rejects a pair that has worked, once.
 func TestOneRejectionAfterAnOutageCostsLittle(t *testing.T) {
+	t.Parallel()
 	for run := range 60 {
 		synctest.Test(t, func(t *testing.T) {
 			brokers, store := 1, newMemoryStore()

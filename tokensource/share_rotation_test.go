@@ -10,6 +10,7 @@ import (
 )
 
 func TestFleetRotates(t *testing.T) {
+	t.Parallel()
 	for _, within := range []time.Duration{0, 10 * time.Second} {
 		t.Run(within.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -41,6 +42,7 @@ func TestFleetRotates(t *testing.T) {
 }
 
 func TestFleetKeepsPairWhileNewOneIsRejected(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newFileFleet(t, 50, 300*time.Second, newMemoryStore())
 		r.at(20 * time.Second)
@@ -67,6 +69,7 @@ func TestFleetKeepsPairWhileNewOneIsRejected(t *testing.T) {
 
 // The client is enabled in the Control Centre: the fleet switches at the end of the pause.
 func TestFleetSwitchesOnceNewPairIsAccepted(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newFileFleet(t, 50, 300*time.Second, newMemoryStore())
 		r.at(20 * time.Second)
@@ -93,6 +96,7 @@ func TestFleetSwitchesOnceNewPairIsAccepted(t *testing.T) {
 }
 
 func TestAlternatingPairsAreNoStorm(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newFileFleet(t, 20, 300*time.Second, newMemoryStore())
 		r.at(20 * time.Second)
@@ -119,6 +123,7 @@ func TestAlternatingPairsAreNoStorm(t *testing.T) {
 
 // Half of the fleet sees the change late: both pairs are used, each with one leader.
 func TestFleetWithTwoPairs(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newFileFleet(t, 50, 300*time.Second, newMemoryStore())
 		r.at(20 * time.Second)

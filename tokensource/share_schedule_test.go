@@ -9,6 +9,7 @@ const almostOne = 0.999
 
 // The leader refreshes first, then the followers look for its token.
 func TestSharedRefreshTimes(t *testing.T) {
+	t.Parallel()
 	issued := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	for _, tc := range []struct {
 		name      string
@@ -40,6 +41,7 @@ func TestSharedRefreshTimes(t *testing.T) {
 // A broker fetches without the lease before its token ends: after an error of the store, and, a little later, after a lost race
 // for the lease.
 func TestFallbackTime(t *testing.T) {
+	t.Parallel()
 	issued := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	fresh := func(lifetime time.Duration) *token { return &token{issued: issued, lifetime: lifetime} }
 	refused := fresh(300 * time.Second)
@@ -76,6 +78,7 @@ func TestFallbackTime(t *testing.T) {
 
 // The pause of a fleet is that of one broker whose requests need a token. Its lease ends headStart before.
 func TestSharedPause(t *testing.T) {
+	t.Parallel()
 	limited := &RefreshError{Outcome: OutcomeUnavailable, Status: 429, RetryAfter: 10 * time.Second}
 	outage, rejection := &RefreshError{Status: 503}, &RefreshError{Outcome: OutcomeRejected, Status: 401}
 	now := time.Now()
@@ -112,6 +115,7 @@ func TestSharedPause(t *testing.T) {
 
 // The store says how long a lease lasts, so it is not believed to last longer than a broker's.
 func TestLeaseWait(t *testing.T) {
+	t.Parallel()
 	now := time.Now()
 	ends := func(remaining time.Duration) *token {
 		return &token{issued: now.Add(remaining - 300*time.Second), lifetime: 300 * time.Second}

@@ -11,6 +11,7 @@ import (
 
 // A request at a cold start spends at most a second on the store, and none on storing the token.
 func TestSlowStoreDelaysFirstTokenBriefly(t *testing.T) {
+	t.Parallel()
 	for lag, most := range map[time.Duration]time.Duration{
 		0:                      100 * time.Millisecond, // the token request
 		200 * time.Millisecond: 500 * time.Millisecond, // two operations and the token request
@@ -33,6 +34,7 @@ func TestSlowStoreDelaysFirstTokenBriefly(t *testing.T) {
 
 // If the reply to Acquire is lost, the store has given the lease to a broker that does not know it.
 func TestLostReplyDelaysNoRequest(t *testing.T) {
+	t.Parallel()
 	inBubble(t, 300*time.Second, func(f *fleet) {
 		f.store.set(losesReply)
 		f.at(150 * time.Millisecond)
@@ -53,6 +55,7 @@ func TestLostReplyDelaysNoRequest(t *testing.T) {
 
 // TestManyAccountsWithSlowStore has 500 accounts of one broker share the slots for token requests.
 func TestManyAccountsWithSlowStore(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		fault storeFault
 		lag   time.Duration

@@ -97,6 +97,7 @@ func TestHeldLeaseDelaysStartBriefly(t *testing.T) {
 }
 
 func TestStoreDataLossIsNoStorm(t *testing.T) {
+	t.Parallel()
 	inBubble(t, 300*time.Second, func(f *fleet) {
 		f.at(100 * time.Second)
 		for range 10 {
@@ -137,6 +138,7 @@ func TestStoreThatComesAndGoes(t *testing.T) {
 
 // A broker that is notified just before its token ends does not look too late.
 func TestNotifiedBrokersLookBeforeTheirTokenEnds(t *testing.T) {
+	t.Parallel()
 	inBubble(t, 300*time.Second, func(f *fleet) {
 		f.at(200 * time.Second)
 		f.login.set(isDown)
@@ -157,6 +159,7 @@ func TestNotifiedBrokersLookBeforeTheirTokenEnds(t *testing.T) {
 }
 
 func TestEndlessNotificationsAreNoStorm(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		fault string
 		most  int // requests of a broker to the store, in a second

@@ -21,6 +21,7 @@ func inBubbleOf(t *testing.T, n int, lifetime time.Duration, test func(f *fleet)
 }
 
 func TestColdStartFetchesOnce(t *testing.T) {
+	t.Parallel()
 	inBubble(t, 300*time.Second, func(f *fleet) {
 		f.at(150 * time.Millisecond) // the login server takes 100
 		if n := f.withoutToken(); n != 0 {
@@ -39,6 +40,7 @@ func TestColdStartFetchesOnce(t *testing.T) {
 
 // Without notifications, brokers that wait for the first token poll.
 func TestColdStartWithoutNotifications(t *testing.T) {
+	t.Parallel()
 	inBubble(t, 300*time.Second, func(f *fleet) {
 		f.store.deaf = true
 		f.at(1600 * time.Millisecond)
@@ -52,6 +54,7 @@ func TestColdStartWithoutNotifications(t *testing.T) {
 }
 
 func TestFleetFetchesOncePerLifetime(t *testing.T) {
+	t.Parallel()
 	for _, lifetime := range []time.Duration{300 * time.Second, 5 * time.Second, time.Second} {
 		t.Run(lifetime.String(), func(t *testing.T) {
 			inBubble(t, lifetime, func(f *fleet) {
@@ -96,6 +99,7 @@ func TestFleetFetchesOncePerLifetime(t *testing.T) {
 
 // A broker that starts later uses the stored token.
 func TestLateBrokersUseStoredToken(t *testing.T) {
+	t.Parallel()
 	inBubble(t, 300*time.Second, func(f *fleet) {
 		for range 30 {
 			f.pass(31 * time.Second)

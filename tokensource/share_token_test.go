@@ -10,6 +10,7 @@ import (
 )
 
 func TestFollowersUseTokenFromItsNotBefore(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		notBefore, lifetime time.Duration
 		want, most          time.Duration // from the refresh to the switch
@@ -51,6 +52,7 @@ func TestFollowersUseTokenFromItsNotBefore(t *testing.T) {
 
 // A login server that sends the same token until it ends costs a fleet as many token requests as one broker.
 func TestTokenThatIsSentAgainIsShared(t *testing.T) {
+	t.Parallel()
 	requests := func(n int, store *memoryStore) (count int) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFleet(t, n, 300*time.Second, store)
@@ -69,6 +71,7 @@ func TestTokenThatIsSentAgainIsShared(t *testing.T) {
 
 // A broker that does not know the token, because the store has lost it, cannot give it a longer life.
 func TestTokenThatIsSentAgainLivesNoLonger(t *testing.T) {
+	t.Parallel()
 	inBubbleOf(t, 3, 300*time.Second, func(f *fleet) {
 		f.login.caches = true
 		f.at(200 * time.Second)

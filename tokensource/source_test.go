@@ -1,6 +1,7 @@
 package tokensource_test
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -13,7 +14,10 @@ import (
 	"etrusted-broker/tokensource"
 )
 
+func TestMain(m *testing.M) { os.Exit(brokertest.Main(m)) }
+
 func TestTokenRequestHasCredentialsAndAudience(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{})
 		r.at(time.Second)
@@ -46,6 +50,7 @@ func TestTokenRequestHasCredentialsAndAudience(t *testing.T) {
 }
 
 func TestSendsScopesIfConfigured(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{}, func(config *tokensource.Config) { config.Endpoint.Scopes = []string{"a", "b"} })
 		r.at(time.Second)
@@ -57,6 +62,7 @@ func TestSendsScopesIfConfigured(t *testing.T) {
 
 // Only the first request waits, and there is one token request per refresh interval.
 func TestRefreshesAheadOfNeed(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{Lifetime: 6 * time.Second})
 		r.server.SetTokenDelay(time.Second)
@@ -86,6 +92,7 @@ func TestRefreshesAheadOfNeed(t *testing.T) {
 }
 
 func TestNeverFollowsRedirect(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{})
 		r.server.SetTokenFault(fakeetrusted.Redirect(307, "http://elsewhere.example/stolen"))
@@ -100,6 +107,7 @@ func TestNeverFollowsRedirect(t *testing.T) {
 }
 
 func TestOneSecondTokens(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{Lifetime: time.Second})
 		r.at(time.Millisecond)
@@ -116,6 +124,7 @@ func TestOneSecondTokens(t *testing.T) {
 }
 
 func TestOnlyRunFetches(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{})
 		r.server.SetTokenDelay(3 * time.Second)
@@ -142,6 +151,7 @@ func TestOnlyRunFetches(t *testing.T) {
 }
 
 func TestStopEndsFetchAndWaits(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{})
 		r.server.SetTokenFault(fakeetrusted.Hang())
@@ -173,6 +183,7 @@ func TestStopEndsFetchAndWaits(t *testing.T) {
 
 // Requests in flight still need the last token.
 func TestStopKeepsToken(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{})
 		r.at(time.Second)
@@ -184,6 +195,7 @@ func TestStopKeepsToken(t *testing.T) {
 }
 
 func TestSnapshotAndEvent(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{Lifetime: 100 * time.Second})
 		r.server.SetTokenDelay(2 * time.Second)

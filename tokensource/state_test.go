@@ -8,6 +8,7 @@ import (
 
 // A login server with a cache may send the previous token once more.
 func TestKeepsBetterTokenThanPreviousOne(t *testing.T) {
+	t.Parallel()
 	now := time.Now()
 	for _, tc := range []struct {
 		name              string
@@ -42,6 +43,7 @@ func TestKeepsBetterTokenThanPreviousOne(t *testing.T) {
 
 // A token request whose machine is suspended brings a token that may have expired meanwhile: it is sent, but replaced at once.
 func TestSuspendDuringTokenRequestCountsForToken(t *testing.T) {
+	t.Parallel()
 	sent := time.Now()
 	for _, tc := range []struct {
 		suspended time.Duration

@@ -21,6 +21,7 @@ func jumped(t *testing.T) (login *login, b *broker, sent string) {
 
 // A machine that was suspended, or whose clock was set, gets a new token without any request.
 func TestRefreshesAfterWallClockJump(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		login, source, sent := jumped(t)
 		for jump := time.Now(); ; time.Sleep(time.Millisecond) {
@@ -42,6 +43,7 @@ func TestRefreshesAfterWallClockJump(t *testing.T) {
 
 // A token that is expired only by the wall clock is better than none.
 func TestKeepsTokenAfterWallClockJumpInOutage(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		login, source, sent := jumped(t)
 		login.set(nonsense)
@@ -61,6 +63,7 @@ func TestKeepsTokenAfterWallClockJumpInOutage(t *testing.T) {
 
 // A jump during the pause after a failed attempt ends the pause, once.
 func TestWallClockJumpEndsPause(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		login, source, sent := jumped(t)
 		login.set(nonsense)
@@ -90,6 +93,7 @@ func TestWallClockJumpEndsPause(t *testing.T) {
 
 // After a suspend the API refuses the token, and the first request that it refuses replaces it.
 func TestFirst401AfterSuspendReplacesToken(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, source, sent := jumped(t)
 		if !source.Invalidate(sent) {
@@ -104,6 +108,7 @@ func TestFirst401AfterSuspendReplacesToken(t *testing.T) {
 
 // If the login server is away after a suspend, the refused token does not count as valid.
 func TestRefusedTokenIsReplacedSoonAfterSuspend(t *testing.T) {
+	t.Parallel()
 	for _, lasts := range []time.Duration{10 * time.Second, 25 * time.Second, 5 * time.Minute} {
 		for range 10 {
 			synctest.Test(t, func(t *testing.T) {

@@ -142,6 +142,7 @@ func TestTokenRevokedWhileRefreshHangsIsReplacedSoon(t *testing.T) {
 
 // Tokens of the store that cannot be used do not end the token request of a broker whose login server is slow.
 func TestUnusableTokensDoNotEndSlowRequest(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []storeFault{oddToken, longToken, expiredToken, expiringToken} {
 		t.Run(string(fault), func(t *testing.T) {
 			inBubbleOf(t, 1, 300*time.Second, func(f *fleet) {

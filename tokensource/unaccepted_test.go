@@ -22,6 +22,7 @@ func refreshed(t *testing.T) (r *rig, previous, fresh string) {
 
 // An API with several servers learns of a token, or of its signing key, later than the broker.
 func TestUsesPreviousTokenUntilNewOneIsAccepted(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, previous, fresh := refreshed(t)
 		if !r.Invalidate(fresh) {
@@ -49,6 +50,7 @@ func TestUsesPreviousTokenUntilNewOneIsAccepted(t *testing.T) {
 }
 
 func TestRefusedPreviousTokenIsNotUsed(t *testing.T) {
+	t.Parallel()
 	for name, refuse := range map[string]func(r *rig, previous, fresh string){
 		"before the refresh, which it caused": nil,
 		"by a slower request":                 func(r *rig, previous, _ string) { r.Invalidate(previous) },
@@ -98,6 +100,7 @@ func newUnaccepted(t *testing.T, lifetime, notBefore time.Duration) (login *logi
 }
 
 func TestTokenIsUsedFromItsNotBefore(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		notBefore, lifetime time.Duration
 		want                time.Duration // from the refresh to the switch
@@ -131,6 +134,7 @@ func TestTokenIsUsedFromItsNotBefore(t *testing.T) {
 
 // The API answers a request for which the client has no rights with 401, whatever the token. That says nothing about the tokens.
 func TestMissingRightsDoNotEndNotBefore(t *testing.T) {
+	t.Parallel()
 	for _, notBefore := range []time.Duration{8 * time.Second, 30 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			login, source, first := newUnaccepted(t, 300*time.Second, notBefore)
@@ -157,6 +161,7 @@ func TestMissingRightsDoNotEndNotBefore(t *testing.T) {
 
 // If the previous token is revoked, the new one is used as soon as the API has accepted it.
 func TestAcceptedTokenIsUsedBeforeItsNotBefore(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		login, source, first := newUnaccepted(t, 300*time.Second, time.Minute)
 		for login.count() < 2 {

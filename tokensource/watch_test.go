@@ -50,6 +50,7 @@ func TestWatchingIsIdle(t *testing.T) {
 
 // The files of an account that is added at run time may be half written when its directory is noticed.
 func TestHalfWrittenFilesOfNewAccountAreNotRead(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		var requests atomic.Int64

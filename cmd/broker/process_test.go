@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -29,14 +27,7 @@ var built struct {
 }
 
 func TestMain(m *testing.M) {
-	// The tests wait for processes, servers and timeouts. Without an explicit -parallel, run more of them than there are
-	// processors.
-	flag.Parse()
-	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
-		_ = parallel.Value.Set("8")
-	}
-	debug.SetGCPercent(400) // the tests allocate much, and keep little
-	code := m.Run()
+	code := brokertest.Main(m)
 	if built.dir != "" {
 		_ = os.RemoveAll(built.dir)
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -77,8 +78,10 @@ func runCheck(t *testing.T, config Config) (Report, string) {
 	return report, text.String() + report.Summary
 }
 
+func TestMain(m *testing.M) { os.Exit(brokertest.Main(m)) }
+
 // mustFail fails the test unless exactly one step fails: with this name, text and cause.
-func mustFail(t *testing.T, config Config, name, text string, cause Cause) {
+func mustFail(t *testing.T, config Config, name, text string, cause Cause) (printed string) {
 	t.Helper()
 	report, printed := runCheck(t, config)
 	found := 0
@@ -94,6 +97,7 @@ func mustFail(t *testing.T, config Config, name, text string, cause Cause) {
 	if found != 1 || report.OK || len(report.Causes) != 1 {
 		t.Errorf("%d steps failed, want 1:\n%s", found, printed)
 	}
+	return printed
 }
 
 // code is the response code of a DNS server; a negative one stands for no response.

@@ -155,6 +155,7 @@ func TestCancelsOnlyWhatIsSet(t *testing.T) {
 
 // Interrupt ends a Read of the body, and is not taken for a client that has gone, neither during the body nor after it.
 func TestInterruptIsNotGone(t *testing.T) {
+	t.Parallel()
 	for name, network := range networks {
 		for what, request := range map[string]string{
 			"during": "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbo",

@@ -78,6 +78,7 @@ func (s *netServer) dial(t testing.TB) *clientConn {
 
 // Every kind of connection is served, kept alive, and closed to make room.
 func TestServesAllNetworks(t *testing.T) {
+	t.Parallel()
 	for name, network := range networks {
 		t.Run(name, func(t *testing.T) {
 			evicted := make(chan struct{}, 1)
@@ -129,6 +130,7 @@ func TestAnswerToMalformedRequestIsNotLost(t *testing.T) {
 
 // What a client sends after it has been refused must not cost it the response.
 func TestLateBytesDoNotCostTheResponse(t *testing.T) {
+	t.Parallel()
 	refuse := func(w *http1.ResponseWriter, r *http1.Request) {
 		w.Close = r.ContentLength >= 0
 		respond(w, 403, "refused")
@@ -156,6 +158,7 @@ func TestLateBytesDoNotCostTheResponse(t *testing.T) {
 
 // A client that goes on sending after a malformed request is read for 256 KiB or half a second, not longer.
 func TestLingeringIsBounded(t *testing.T) {
+	t.Parallel()
 	for name, network := range networks {
 		t.Run(name, func(t *testing.T) {
 			s := serveOn(t, network, ok, nil)

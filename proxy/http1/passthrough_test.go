@@ -60,6 +60,7 @@ func (s *target) connect(server *netServer, host, early string) (*clientConn, *n
 
 // Both directions carry any bytes, from the first ones, whatever they look like.
 func TestPassThroughCarriesAllBytes(t *testing.T) {
+	t.Parallel()
 	for name, network := range networks {
 		for _, host := range []string{"a", "slow"} {
 			for _, early := range []string{"", "\x16\x03\x01", simple + simple, strings.Repeat("x", 10000)} {

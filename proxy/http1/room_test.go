@@ -374,6 +374,7 @@ func TestRequestOfEvictedConnectionIsNotServed(t *testing.T) {
 
 // A connection that waits for room is closed with the server.
 func TestCloseEndsConnectionThatWaitsForRoom(t *testing.T) {
+	t.Parallel()
 	inBubble(t, 1, hold, func(t *testing.T, b *bubble) {
 		first := b.dial()
 		first.send(atWork["GET"])

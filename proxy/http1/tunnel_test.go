@@ -41,6 +41,7 @@ const connect = "CONNECT api:443 HTTP/1.1\r\nHost: api:443\r\n\r\n"
 
 // A CONNECT that is accepted continues with TLS inside, and its requests carry the tunnel.
 func TestServesRequestsInTunnels(t *testing.T) {
+	t.Parallel()
 	for name, network := range networks {
 		for _, target := range []string{"api:443", "slow:443"} {
 			t.Run(name+" "+target, func(t *testing.T) {
@@ -154,6 +155,7 @@ func TestServesPlainHTTPInTunnel(t *testing.T) {
 
 // Shutdown closes idle tunnels, and those without a request after a second.
 func TestShutdownClosesTunnels(t *testing.T) {
+	t.Parallel()
 	s := serveOn(t, networks["tcp"], tunnelHandler, nil)
 	idle, silent, half := s.dial(t).enter(connect), s.dial(t).enter(connect), s.dial(t)
 	idle.send(simple)

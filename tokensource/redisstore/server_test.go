@@ -3,7 +3,6 @@ package redisstore_test
 import (
 	"context"
 	"errors"
-	"flag"
 	"net"
 	"os"
 	"os/exec"
@@ -22,12 +21,7 @@ import (
 	"etrusted-broker/tokensource/redisstore"
 )
 
-// TestMain lets more tests run at the same time than there are processors: most of the time they wait.
-func TestMain(m *testing.M) {
-	flag.Parse()
-	_ = flag.Set("test.parallel", "8")
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { os.Exit(brokertest.Main(m)) }
 
 // What must never leave a broker.
 const (
