@@ -1,10 +1,16 @@
 package server
 
 import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap/zapcore"
+
+	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/internal/filewatch"
 	"etrusted-broker/proxy/access"
 )
@@ -34,5 +40,35 @@ func TestEndOfAccessIsNoticedAtOnce(t *testing.T) {
 		if len(d.reloadTrigger) > 0 {
 			t.Error("got a reading although no access ends, want none")
 		}
+	})
+}
+
+// A broker runs for months: what was said only at its start would not be seen.
+func TestWarnsDailyOfExpiringCertificate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		logs := &brokertest.LogBuffer{}
+		certificates, err := newCertificates(func() (*tls.Config, error) {
+			return &tls.Config{Certificates: []tls.Certificate{{Leaf: &x509.Certificate{NotAfter: time.Now().AddDate(0, 0, 10)}}}}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &broker{log: newLogger(logs, zapcore.InfoLevel, "json"), reloader: &credentialReloader{certificates: certificates}}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			b.warnExpiringDaily(ctx)
+			close(ended)
+		}()
+		for _, test := range []struct{ day, lines int }{{3, 0}, {4, 1}, {12, 9}} { // the last week, and after it
+			time.Sleep(time.Until(certificates.notAfter().AddDate(0, 0, test.day-10).Add(time.Minute)))
+			synctest.Wait()
+			if got := len(logs.Lines("the TLS certificate expires soon, or has expired: renew it")); got != test.lines {
+				t.Errorf("got %d warnings after %d days, want %d", got, test.day, test.lines)
+			}
+		}
+		stop()
+		<-ended
 	})
 }

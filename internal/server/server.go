@@ -58,6 +58,7 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 	usage := Usage(c, l.App[0])
 	b.usage.Store(&usage)
 	go b.reloadOn(ctx, options.Reload)
+	go b.warnExpiringDaily(ctx)
 	options.OnListening(l)
 	systemd, err := sdnotify.New()
 	if err != nil {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"path/filepath"
 	"slices"
 	"time"
@@ -42,13 +43,7 @@ func (b *broker) warnInsecureConfig() {
 	if slices.ContainsFunc(c.AccessKeys, isShort) {
 		warn(b.log, "access-key-short", "the access key is short and could be guessed: create one with 'openssl rand -hex 32'")
 	}
-	if b.reloader.certificates != nil && time.Until(b.reloader.certificates.notAfter()) < certificateWarningPeriod {
-		warn(b.log, "tls-certificate-expires", "the TLS certificate expires soon, or has expired: renew it", zap.Time("expires", b.reloader.certificates.notAfter()))
-	}
-	if b.ca != nil && time.Until(b.ca.NotAfter()) < caWarningPeriod {
-		warn(b.log, "ca-expires", "the CA in BROKER_INTERCEPT_CA_DIR expires soon: remove ca.crt and ca.key, restart the broker, and make the apps trust the new CA (see the command ca)",
-			zap.Time("expires", b.ca.NotAfter()))
-	}
+	b.warnExpiring()
 	if c.AllowMode == config.AllowModeWarn {
 		warn(b.log, "allow-mode-warn", "BROKER_ALLOW_MODE=warn: requests that the allow list would refuse are forwarded, logged and counted")
 	}
@@ -64,6 +59,31 @@ func (b *broker) warnInsecureConfig() {
 	}
 	for _, account := range b.accounts.Snapshots() {
 		b.warnReadableAccountFiles(account.Account)
+	}
+}
+
+// warnExpiringDaily repeats the warnings about certificates once a day until ctx is done: a broker may run for longer than they are valid.
+func (b *broker) warnExpiringDaily(ctx context.Context) {
+	daily := time.NewTicker(24 * time.Hour)
+	defer daily.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-daily.C:
+			b.warnExpiring()
+		}
+	}
+}
+
+// warnExpiring warns about certificates that expire soon.
+func (b *broker) warnExpiring() {
+	if b.reloader.certificates != nil && time.Until(b.reloader.certificates.notAfter()) < certificateWarningPeriod {
+		warn(b.log, "tls-certificate-expires", "the TLS certificate expires soon, or has expired: renew it", zap.Time("expires", b.reloader.certificates.notAfter()))
+	}
+	if b.ca != nil && time.Until(b.ca.NotAfter()) < caWarningPeriod {
+		warn(b.log, "ca-expires", "the CA in BROKER_INTERCEPT_CA_DIR expires soon: remove ca.crt and ca.key, restart the broker, and make the apps trust the new CA (see the command ca)",
+			zap.Time("expires", b.ca.NotAfter()))
 	}
 }
 
