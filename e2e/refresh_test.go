@@ -22,6 +22,7 @@ func TestRefreshesTokensWithoutFailingRequests(t *testing.T) {
 		t.Errorf("got %d token requests, want at most %d", n, limit)
 	}
 	servers.api.wantNoneRejected(t)
+	b.waitRecorded()
 	b.wantMetric(0, "token_waits_total")
 	b.wantMetric(0, "token_consecutive_failures")
 }

@@ -54,6 +54,7 @@ func TestRetriesAfterTokenRevocation(t *testing.T) {
 	if n := len(servers.login.tokenRequests()); n != 2 {
 		t.Errorf("got %d token requests, want 2", n)
 	}
+	b.waitRecorded()
 	b.wantMetric(1, "token_invalidations_total", `account="default"`)
 	b.wantMetric(2, "replays_total", `account="default"`)
 }

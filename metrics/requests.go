@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// NoAccount is the account label of requests that were refused before their account was known, or whose account was removed.
+// NoAccount is the account label of requests that the broker answered before their account was known, or whose account was removed.
 // It is not a valid account name.
 const NoAccount = "-"
 

@@ -8,7 +8,7 @@ import (
 	"etrusted-broker/proxy/linkrewrite"
 )
 
-// linkRewriter replaces the API's base URL in a response with the URL that the client used, so that a client that follows links
+// linkRewriter replaces the API's origin in a response with the URL that the client used, so that a client that follows links
 // comes back to the broker. The zero value does nothing.
 type linkRewriter struct {
 	active   bool
@@ -34,7 +34,7 @@ func (p *Proxy) newLinkRewriter(api *upstream, r *http1.Request, route *parsedRo
 		scheme = route.absoluteScheme
 	}
 	to := scheme + "://" + route.host + route.accountPrefix
-	if to == api.base {
+	if to == api.origin {
 		return linkRewriter{}
 	}
 	accepted := ""

@@ -16,14 +16,14 @@ type upstream struct {
 	client        RoundTripper
 	host          string              // for the Host field
 	canonicalHost string              // of the host: see access.CanonicalHost
-	base          string              // the URL with which links begin
+	origin        string              // the URL with which links begin
 	links         *linkrewrite.Origin // nil if links are not rewritten
 }
 
 func (p *Proxy) newUpstream(api *url.URL, client RoundTripper) *upstream {
-	u := &upstream{client: client, host: api.Host, canonicalHost: access.CanonicalHost(api.Host), base: api.Scheme + "://" + api.Host}
+	u := &upstream{client: client, host: api.Host, canonicalHost: access.CanonicalHost(api.Host), origin: api.Scheme + "://" + api.Host}
 	if p.config.RewriteLinks {
-		u.links = linkrewrite.NewOrigin(u.base)
+		u.links = linkrewrite.NewOrigin(u.origin)
 	}
 	return u
 }

@@ -38,6 +38,7 @@ func serve(t testing.TB, kind string, handler http.HandlerFunc) string {
 	s.Config.DisableGeneralOptionsHandler = true
 	s.Config.MaxHeaderBytes = 1 << 20
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // some handshakes fail on purpose
+	t.Cleanup(s.Close)                             // after the URL was deleted: another test may get the port
 	if kind != h1 {
 		s.EnableHTTP2 = kind == h2
 		s.StartTLS()
@@ -48,7 +49,6 @@ func serve(t testing.TB, kind string, handler http.HandlerFunc) string {
 	} else {
 		s.Start()
 	}
-	t.Cleanup(s.Close)
 	return s.URL
 }
 

@@ -53,6 +53,7 @@ func TestRefusesToListAccounts(t *testing.T) {
 	if requests := a.api.takeRequests(); len(requests) > 0 {
 		t.Errorf("got %d requests upstream, want none", len(requests))
 	}
+	a.WaitRecorded()
 	if got := brokertest.Get(t, a.Admin+"/metrics").Body; strings.Contains(got, `requests_total{account="shop"`) {
 		t.Error("got series of an account, want none before the key was sent")
 	}

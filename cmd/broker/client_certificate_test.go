@@ -113,6 +113,7 @@ func TestRefusesOpenConnectionsOfARemovedClientCA(t *testing.T) {
 		t.Errorf("got %d requests of the removed CA at the API, want 0", n)
 	}
 	checkServed(t, other, "localhost", "of the remaining CA")
+	m.WaitRecorded()
 	if metrics := brokertest.Get(t, m.Admin+"/metrics").Body; !strings.Contains(metrics, `requests_denied_total{reason="certificate"} 1`+"\n") {
 		t.Error("got another count of refusals for the reason certificate, want 1")
 	}

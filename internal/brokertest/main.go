@@ -11,8 +11,10 @@ import (
 // much and keep little, so that garbage is collected later.
 func Main(m *testing.M) int {
 	flag.Parse()
-	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
-		_ = parallel.Value.Set("8")
+	isSet := false
+	flag.Visit(func(f *flag.Flag) { isSet = isSet || f.Name == "test.parallel" })
+	if !isSet {
+		_ = flag.Set("test.parallel", "8")
 	}
 	debug.SetGCPercent(400)
 	return m.Run()

@@ -82,7 +82,7 @@ type checker struct {
 	ctx        context.Context
 	redact     redactor
 	sets       map[string]tokensource.CredentialSet // by account; those that the files step could read
-	probes     map[string]*serverProbe              // by URL; those that an account uses
+	probes     map[string]*serverProbe              // by name and URL; those that an account uses
 	login, api *serverProbe                         // of the account that is checked
 	report     Report
 }
@@ -139,7 +139,7 @@ func (c *checker) useServersOf(account Account) {
 	c.login, c.api = c.probeFor(login), c.probeFor(api)
 }
 
-// probeFor returns the probe of a server, which may be that of an account before.
+// probeFor returns the probe of a server. All accounts with that server share it.
 func (c *checker) probeFor(s Server) *serverProbe {
 	key := s.Name + " " + s.URL.String()
 	if c.probes[key] == nil {

@@ -80,7 +80,8 @@ func runCheck(t *testing.T, config Config) (Report, string) {
 
 func TestMain(m *testing.M) { os.Exit(brokertest.Main(m)) }
 
-// mustFail fails the test unless exactly one step fails: with this name, text and cause.
+// mustFail fails the test unless exactly one step fails: with this name, text and cause. It returns the printed
+// report.
 func mustFail(t *testing.T, config Config, name, text string, cause Cause) (printed string) {
 	t.Helper()
 	report, printed := runCheck(t, config)

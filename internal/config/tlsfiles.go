@@ -63,7 +63,7 @@ func (c Config) LoadTLS() (*tls.Config, error) {
 // maxPEMFile is larger than a chain, and than a bundle of all public CAs.
 const maxPEMFile = 1 << 20
 
-// readPEM reads a whole file, which must be a regular one: opening a pipe would block. It is for readFile.
+// readPEM reads a whole file, which must be a regular one: opening a pipe would block. It is for readVariableFile.
 func readPEM(path string) ([]byte, error) {
 	switch info, err := os.Stat(path); {
 	case err == nil && !info.Mode().IsRegular():

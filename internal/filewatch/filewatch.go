@@ -19,7 +19,7 @@ const (
 	maxSettleTime = 5 * time.Second
 	// pollInterval is for file systems without events (network mounts, some container runtimes) and for directories
 	// that do not exist yet. Reading some small files costs nothing. A file that had not settled is read with the next poll,
-	// which must come within 15 s of the change.
+	// within the 8 s that docs/rotation.md promises.
 	pollInterval = 7 * time.Second
 )
 

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// maxOperationsPerCaller is per caller: far more than an app uses, and a page that can still be read.
+	// maxOperationsPerCaller limits the operations that are kept for each caller: far more than an app uses, and a page that can still be read.
 	maxOperationsPerCaller = 200
 	// maxWords is how many operations may differ in the same one word of their path. More words than that are names or article
 	// numbers, and become an id.

@@ -26,7 +26,7 @@ const (
 	maxIdleUpstream = 256
 	// reservedDescriptors are for the login server, the log, the listeners, and files that are read or watched.
 	reservedDescriptors = 40
-	// baseMemory is for everything except the app's connections. An idle broker uses 19 MB.
+	// baseMemory is for everything except the app's connections. An idle broker uses 18 MB.
 	baseMemory = 32 << 20
 	// connectionMemory is the worst case of one of the app's connections: twice what a stalled reader of a long gzip response
 	// holds, because the garbage collector lets the heap grow to twice what is in use. That is some 110 KiB: decompressor,

@@ -11,8 +11,8 @@ import (
 // then the log would not say why apps wait.
 const slowLogin = 5 * time.Second
 
-// slowLoginTransport sends token requests, and logs if one has no answer for long: once a minute, because while there is no answer, there is
-// a new request every 5 s. It is safe for concurrent use.
+// slowLoginTransport sends token requests, and logs if one has no answer for long: once a minute, because while there is no answer,
+// there is a new request every 5 s. It is safe for concurrent use.
 type slowLoginTransport struct {
 	http.RoundTripper
 	log    *zap.Logger

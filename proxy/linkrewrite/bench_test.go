@@ -67,11 +67,11 @@ func eachBody(b *testing.B, run func(b *testing.B, body []byte)) {
 // apiResponse returns an API response of some bytes with so many links.
 func apiResponse(size, links int) []byte {
 	const review = `{"id":"rev-2b7f5b2e","rating":5,"comment":"Schnelle Lieferung, gut \"verpackt\".","createdAt":"2024-05-01T12:00:00.000Z","verified":true,"url":"%s/reviews/rev-2b7f5b2e"}`
-	base := from
+	origin := from
 	if links == 0 {
-		base, links = "https://cdn.example.com", max(1, size/262)
+		origin, links = "https://cdn.example.com", max(1, size/262)
 	}
-	item := fmt.Sprintf(review, base)
+	item := fmt.Sprintf(review, origin)
 	item += strings.Repeat(" ", max(0, size/links-len(item)-1)) + ","
 	return []byte("[" + strings.Repeat(item, links-1) + item[:len(item)-1] + "]")
 }

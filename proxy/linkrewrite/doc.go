@@ -1,11 +1,11 @@
-// Package linkrewrite replaces the API's base URL in its responses, so that a client that follows a link stays with the
+// Package linkrewrite replaces the API's origin in its responses, so that a client that follows a link stays with the
 // gateway.
 //
-// A link is a JSON string value, not an object key, that is the base URL or starts with it followed by "/", "?" or "#".
-// Only the base is replaced. All other bytes stay the same: the format of numbers, the order of objects, and text that
+// A link is a JSON string value, not an object key, that is this origin or starts with it followed by "/", "?" or "#".
+// Only the origin is replaced. All other bytes stay the same: the format of numbers, the order of objects, and text that
 // mentions the URL.
 //
-// The base is compared with the string's value, not with its representation: PHP writes https:\/\/, and \u002f is a
+// The origin is compared with the string's value, not with its representation: PHP writes https:\/\/, and \u002f is a
 // slash too. Scheme and host match in any case (RFC 3986 section 6.2.2.1), with or without the default port (6.2.3).
 // The scheme may be https, http or missing: behind a load balancer, an API often does not know its own.
 //

@@ -10,7 +10,7 @@ import (
 	"etrusted-broker/proxy/linkrewrite"
 )
 
-// The base is short, so that the fuzzer finds it. Inputs with the new base are skipped.
+// The origin is short, so that the fuzzer finds it. Inputs with the new origin are skipped.
 const fuzzFrom, fuzzTo = "https://a.b", "new:/base"
 
 // spelling returns a regular expression for the ways to write a URL in JSON.
@@ -30,7 +30,7 @@ func spelling(url string) string {
 }
 
 // FuzzReader reads any bytes, split anywhere. The result must not depend on the splits, must equal that of the
-// reference if the input is JSON, and must differ from the input in replaced bases only.
+// reference if the input is JSON, and must differ from the input in replaced origins only.
 func FuzzReader(f *testing.F) {
 	shorten := strings.NewReplacer("api.etrusted.com", "a.b", escapedFrom, formatBytes(fuzzFrom, unicodeEscape))
 	for i, test := range testBodies {
@@ -43,11 +43,11 @@ func FuzzReader(f *testing.F) {
 		f.Add([]byte(body), uint64(1), uint16(3))
 	}
 
-	var bases []string
-	for _, base := range []string{fuzzFrom + ":443", fuzzFrom, "http://a.b:80", "http://a.b", "//a.b:443", "//a.b"} {
-		bases = append(bases, spelling(base))
+	var origins []string
+	for _, origin := range []string{fuzzFrom + ":443", fuzzFrom, "http://a.b:80", "http://a.b", "//a.b:443", "//a.b"} {
+		origins = append(origins, spelling(origin))
 	}
-	base := regexp.MustCompile(`^(` + strings.Join(bases, "|") + `)(?:["/?#]|\\/|\\u002[fF3]|\\u003[fF])`)
+	origin := regexp.MustCompile(`^(` + strings.Join(origins, "|") + `)(?:["/?#]|\\/|\\u002[fF3]|\\u003[fF])`)
 	replaced := regexp.MustCompile(`new:(\\?)/base`)
 	rewriter := linkrewrite.NewOrigin(fuzzFrom).To(fuzzTo)
 
@@ -75,7 +75,7 @@ func FuzzReader(f *testing.F) {
 		for _, at := range replaced.FindAllStringSubmatchIndex(out, -1) {
 			kept, slashed := out[:at[0]-(len(got)-len(out))], at[2] != at[3]
 			after, ok := strings.CutPrefix(rest, kept)
-			was := base.FindStringSubmatch(after)
+			was := origin.FindStringSubmatch(after)
 			if !ok || was == nil || slashed != strings.Contains(was[1], `\/`) || !strings.HasSuffix(kept, `"`) {
 				t.Fatalf("of %q\n got %q: wrong behind %q", body, got, kept)
 			}
@@ -91,14 +91,14 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-// FuzzFields: a second pass replaces nothing more, and everything but the base is kept.
+// FuzzFields: a second pass replaces nothing more, and everything but the origin is kept.
 func FuzzFields(f *testing.F) {
 	for _, seed := range []string{
 		"<https://a.b>", `<https://a.b/x>; rel="next", <https://a.b:443?x>; title="<https://a.b>\"", <https://a.b.c>`, `<`, `"<//a.b>`, `HTTPS://a.b#`,
 	} {
 		f.Add(seed)
 	}
-	base := regexp.MustCompile(`(?:[hH][tT][tT][pP][sS]:)?//[aA]\.[bB](?::443)?|[hH][tT][tT][pP]://[aA]\.[bB](?::80)?`)
+	origin := regexp.MustCompile(`(?:[hH][tT][tT][pP][sS]:)?//[aA]\.[bB](?::443)?|[hH][tT][tT][pP]://[aA]\.[bB](?::80)?`)
 	f.Fuzz(func(t *testing.T, value string) {
 		rewriter := linkrewrite.NewOrigin(fuzzFrom).To(fuzzTo)
 		for name, rewrite := range map[string]func(string) (string, bool){"URL": rewriter.URL, "LinkField": rewriter.LinkField} {
@@ -109,7 +109,7 @@ func FuzzFields(f *testing.F) {
 			if again, changed := rewrite(got); changed {
 				t.Errorf("%s of %q: %q, and then %q", name, value, got, again)
 			}
-			if want := base.ReplaceAllString(value, fuzzTo); !strings.Contains(value, fuzzTo) && base.ReplaceAllString(got, fuzzTo) != want {
+			if want := origin.ReplaceAllString(value, fuzzTo); !strings.Contains(value, fuzzTo) && origin.ReplaceAllString(got, fuzzTo) != want {
 				t.Errorf("%s of %q: %q", name, value, got)
 			}
 		}

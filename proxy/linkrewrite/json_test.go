@@ -34,16 +34,16 @@ var (
 // testBodies are JSON and the wanted result. An empty want means that nothing changes.
 var testBodies = []struct{ name, body, want string }{
 	{"nothing", ``, ``},
-	{"the base", `"` + from + `"`, `"` + to + `"`},
+	{"the origin", `"` + from + `"`, `"` + to + `"`},
 	{"path", `{"next":"` + from + `/reviews?after=%2F\"x"}`, `{"next":"` + to + `/reviews?after=%2F\"x"}`},
 	{"query", `["` + from + `?a=b"]`, `["` + to + `?a=b"]`},
 	{"fragment", `["` + from + `#a"]`, `["` + to + `#a"]`},
 	{"two in one string", `["` + from + `/?next=` + from + `/"]`, `["` + to + `/?next=` + from + `/"]`},
 
 	{"slashes", `["` + slashedFrom + `\/a/b\/"]`, `["` + slashedTo + `\/a/b\/"]`},
-	{"slashes, base only", `["` + slashedFrom + `"]`, `["` + slashedTo + `"]`},
+	{"slashes, origin only", `["` + slashedFrom + `"]`, `["` + slashedTo + `"]`},
 	{"one slash", `["https:/\/api.etrusted.com/a"]`, `["` + slashedTo + `/a"]`},
-	{"slash behind the base", `["` + from + `\/a"]`, `["` + to + `\/a"]`},
+	{"slash behind the origin", `["` + from + `\/a"]`, `["` + to + `\/a"]`},
 	{"escapes", `["` + escapedFrom + `"]`, `["` + to + `"]`},
 	{"escapes in upper case", `["` + formatBytes(from, upperUnicodeEscape) + `\u002Fa"]`, `["` + to + `\u002Fa"]`},
 	{"escapes and a slash", `["` + strings.Replace(escapedFrom, `\u002f`, `\/`, 1) + `\u003f"]`, `["` + slashedTo + `\u003f"]`},
@@ -134,7 +134,7 @@ func TestRewritesJSON(t *testing.T) {
 	}
 }
 
-func TestRewritesAnyBase(t *testing.T) {
+func TestRewritesAnyOrigin(t *testing.T) {
 	long := strings.Repeat("a.", 30) + "b"
 	for _, test := range []struct{ name, body, from, to, want string }{
 		{"port", `["https://a:8443/x","//A:8443","http://a:8443","https://a/","https://a:443"]`, "https://a:8443", to, `["` + to + `/x","` + to + `","` + to + `","https://a/","https://a:443"]`},
@@ -161,17 +161,17 @@ func TestRewritesAnyBase(t *testing.T) {
 	}
 }
 
-// TestInvalidJSONIsPreserved: of invalid JSON, only the base at the start of a string changes.
+// TestInvalidJSONIsPreserved: of invalid JSON, only the origin at the start of a string changes.
 func TestInvalidJSONIsPreserved(t *testing.T) {
 	for _, test := range []struct{ name, body, want string }{
 		{"text", from + "/", from + "/"},
 		{"HTML", "<a href='" + from + "/'>'" + from + "'</a>", "<a href='" + from + "/'>'" + from + "'</a>"},
 		{"binary", "\x00\x01\xff\xfe\\\x80{\x00", "\x00\x01\xff\xfe\\\x80{\x00"},
 		{"UTF-16", "\xfe\xff\x00\"\x00h\x00t\x00t\x00p\x00s", "\xfe\xff\x00\"\x00h\x00t\x00t\x00p\x00s"},
-		{"cut off behind the base", `["` + from, `["` + from},
-		{"cut off in the base", `["https:\/`, `["https:\/`},
+		{"cut off behind the origin", `["` + from, `["` + from},
+		{"cut off in the origin", `["https:\/`, `["https:\/`},
 		{"cut off in an escape", `["https:\u002`, `["https:\u002`},
-		{"cut off in the escape behind the base", `["` + from + `\u00`, `["` + from + `\u00`},
+		{"cut off in the escape behind the origin", `["` + from + `\u00`, `["` + from + `\u00`},
 		{"cut off behind a backslash", `["` + from + `\`, `["` + from + `\`},
 		{"cut off in the path", `["` + from + `/a`, `["` + to + `/a`},
 		{"cut off in the path, behind a backslash", `["` + from + `/\`, `["` + to + `/\`},

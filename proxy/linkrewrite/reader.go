@@ -27,7 +27,7 @@ type reader struct {
 // NewReader returns a Reader of body with its links rewritten, as JSON does.
 //
 // It returns bytes as soon as they are decided. It holds back only the start of a string that may be a link, until the
-// bytes that decide it arrive: its base, or its end if it may be a key; at most 4 KiB. An error of body, including
+// bytes that decide it arrive: its origin, or its end if it may be a key; at most 4 KiB. An error of body, including
 // io.EOF, is returned after all bytes that were read before it, and by every later Read.
 func (r Rewriter) NewReader(body io.Reader) io.Reader {
 	return &reader{body: body, scanner: scanner{Rewriter: r}, needInput: true}

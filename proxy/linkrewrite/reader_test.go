@@ -86,17 +86,17 @@ func (r *stallingReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// continuations returns texts that may follow the start of a link: the rest of each base, from each byte, if necessary
+// continuations returns texts that may follow the start of a link: the rest of each origin, from each byte, if necessary
 // after the rest of an escape; and then the end of a key, or of a value.
 func continuations() []string {
 	plain := []string{`":`, `"]`, `/":`, `/"]`, `\"":`}
 	var escaped []string
-	for _, base := range []string{from, from + ":443", "http://api.etrusted.com:80", "//api.etrusted.com"} {
-		for i := range len(base) + 1 {
-			plain = append(plain, base[i:]+`"]`)
-			for _, c := range []byte((base + "/")[i:min(len(base)+1, i+1)]) {
+	for _, origin := range []string{from, from + ":443", "http://api.etrusted.com:80", "//api.etrusted.com"} {
+		for i := range len(origin) + 1 {
+			plain = append(plain, origin[i:]+`"]`)
+			for _, c := range []byte((origin + "/")[i:min(len(origin)+1, i+1)]) {
 				for n := 1; n < 6; n++ {
-					escaped = append(escaped, unicodeEscape(c)[n:]+strings.TrimPrefix(base[i:], string(c))+`"]`, upperUnicodeEscape(c)[n:]+strings.TrimPrefix(base[i:], string(c))+`"]`)
+					escaped = append(escaped, unicodeEscape(c)[n:]+strings.TrimPrefix(origin[i:], string(c))+`"]`, upperUnicodeEscape(c)[n:]+strings.TrimPrefix(origin[i:], string(c))+`"]`)
 				}
 			}
 		}
@@ -108,7 +108,7 @@ func continuations() []string {
 func TestReaderHoldsBackUndecidedOnly(t *testing.T) {
 	next := continuations()
 	incompleteEscape := regexp.MustCompile(`\\u00[0-9a-f]$`) // is not decoded, although some are decided
-	r := linkrewrite.NewOrigin(from).To("new")               // shares no byte with the base
+	r := linkrewrite.NewOrigin(from).To("new")               // shares no byte with the origin
 	for _, test := range testBodies {
 		for i := range len(test.body) + 1 {
 			body := test.body[:i]

@@ -19,10 +19,10 @@ const (
 // rewriter replaces from by to.
 var rewriter = linkrewrite.NewOrigin(from).To(to)
 
-// linkPattern returns a regular expression for the links with a base, in lower case. Its first group is the base.
-func linkPattern(base string) *regexp.Regexp {
+// linkPattern returns a regular expression for the links with an origin, in lower case. Its first group is the origin.
+func linkPattern(origin string) *regexp.Regexp {
 	ports := map[string]string{"https": "443", "http": "80"}
-	scheme, host, _ := strings.Cut(base, "://")
+	scheme, host, _ := strings.Cut(origin, "://")
 	host = regexp.QuoteMeta(strings.TrimSuffix(host, ":"+ports[scheme]))
 	port := func(scheme string) string { return "(?::" + ports[scheme] + ")?" }
 	if regexp.MustCompile(`:\d+$`).MatchString(host) {
@@ -134,5 +134,5 @@ func referenceString(raw, value, from, to string) string {
 			return to + raw[n:]
 		}
 	}
-	panic("no prefix of " + raw + " is the base")
+	panic("no prefix of " + raw + " is the origin")
 }

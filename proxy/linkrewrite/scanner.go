@@ -17,10 +17,10 @@ const (
 type scanner struct {
 	Rewriter
 	escape         int    // index of the first \u00 after the last position, if greater than that; 0 for a new text
-	plain, slashed string // the replacement of a base in JSON, and with each slash as \/; made when first needed
+	plain, slashed string // the replacement of an origin in JSON, and with each slash as \/; made when first needed
 }
 
-// next finds the first link in text[start:]: its base is text[begin:end]. If it finds none, end is begin, and text[begin:],
+// next finds the first link in text[start:]: its origin is text[begin:end]. If it finds none, end is begin, and text[begin:],
 // which may be empty, is undecided: it must be scanned again, with more text or with last. Up to maxLookbehind bytes before start
 // are examined too.
 func (s *scanner) next(text []byte, start int, last bool) (begin, end int) {
@@ -65,7 +65,7 @@ func (s *scanner) nextCandidate(text []byte, i int) int {
 	return len(text)
 }
 
-// matchLink returns the length of the base if the string whose content begins at begin is a link: 0 if it is not, -1 if text
+// matchLink returns the length of the origin if the string whose content begins at begin is a link: 0 if it is not, -1 if text
 // ends too early to decide.
 func (s *scanner) matchLink(text []byte, begin int, last bool) (length int) {
 	var before byte
