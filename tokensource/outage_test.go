@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // outage is a fleet whose login server is down for a while, and the requests that need its tokens.
@@ -118,7 +120,7 @@ func (o *outage) String() string {
 // TestNoRequestWaitsLongAfterAnOutage checks random outages. A failure shows all that matters.
 func TestNoRequestWaitsLongAfterAnOutage(t *testing.T) {
 	runs := 210
-	if testing.Short() {
+	if testing.Short() || brokertest.RaceDetector { // with it, all of them would take half a minute
 		runs = 60
 	}
 	for seed := range runs {
