@@ -204,12 +204,6 @@ func (b *broker) metric(name string, labels ...string) (sum float64) {
 	return sum
 }
 
-// waitRecorded waits until every request is in the metrics: the broker records a request after its response.
-func (b *broker) waitRecorded() {
-	b.t.Helper()
-	brokertest.Eventually(b.t, "no request is being served", func() bool { return b.metric("requests_in_flight") == 0 })
-}
-
 // wantMetric fails the test unless that sum is want.
 func (b *broker) wantMetric(want float64, name string, labels ...string) {
 	b.t.Helper()

@@ -194,7 +194,7 @@ func (b *broker) wantDenied(attacks []pageAttack) {
 	}
 	windows := len(attacks) / len(techniques)
 	brokertest.Eventually(b.t, "the icon of each window is requested", func() bool { return len(b.denialReasons(faviconPath)) >= windows })
-	b.waitRecorded()
+	brokertest.WaitRecorded(b.t, b.adminURL)
 	for reason, want := range counts {
 		if got := b.metric("requests_denied_total", `reason="`+reason+`"`); got < want {
 			b.t.Errorf("requests_denied_total{reason=%q}: got %v, want at least %v", reason, got, want)

@@ -114,5 +114,5 @@ func (b *broker) sendEveryKindOfRequest(t *testing.T) {
 	connection := brokertest.DialRaw(t, strings.TrimPrefix(b.appURL, "http://"))
 	connection.Send("this is not HTTP\r\n\r\n")
 	connection.Rest(t)
-	b.waitRecorded()
+	brokertest.WaitRecorded(b.t, b.adminURL)
 }

@@ -3,6 +3,8 @@ package e2e
 import (
 	"testing"
 	"time"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // TestRefreshesTokensWithoutFailingRequests: with a token lifetime of three seconds and under load, no request fails or waits
@@ -22,7 +24,7 @@ func TestRefreshesTokensWithoutFailingRequests(t *testing.T) {
 		t.Errorf("got %d token requests, want at most %d", n, limit)
 	}
 	servers.api.wantNoneRejected(t)
-	b.waitRecorded()
+	brokertest.WaitRecorded(b.t, b.adminURL)
 	b.wantMetric(0, "token_waits_total")
 	b.wantMetric(0, "token_consecutive_failures")
 }

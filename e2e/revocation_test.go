@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // TestRetriesAfterTokenRevocation: when a token is revoked early, the app notices nothing. A GET and a POST that are rejected
@@ -54,7 +56,7 @@ func TestRetriesAfterTokenRevocation(t *testing.T) {
 	if n := len(servers.login.tokenRequests()); n != 2 {
 		t.Errorf("got %d token requests, want 2", n)
 	}
-	b.waitRecorded()
+	brokertest.WaitRecorded(b.t, b.adminURL)
 	b.wantMetric(1, "token_invalidations_total", `account="default"`)
 	b.wantMetric(2, "replays_total", `account="default"`)
 }

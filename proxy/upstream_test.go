@@ -38,7 +38,8 @@ func serve(t testing.TB, kind string, handler http.HandlerFunc) string {
 	s.Config.DisableGeneralOptionsHandler = true
 	s.Config.MaxHeaderBytes = 1 << 20
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // some handshakes fail on purpose
-	t.Cleanup(s.Close)                             // after the URL was deleted: another test may get the port
+	// This runs last: once the port is free, another test may get it, and store its URL.
+	t.Cleanup(s.Close)
 	if kind != h1 {
 		s.EnableHTTP2 = kind == h2
 		s.StartTLS()

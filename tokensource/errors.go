@@ -51,11 +51,17 @@ func (e *RefreshError) Error() string {
 	return e.Reason + ". " + e.Advice
 }
 
+// The codes of credentials that the broker cannot use, in the log and on the status page.
+const (
+	CodeUnreadable = "credentials-unreadable" // they cannot be read
+	CodeUnused     = "new-credentials-unused" // they have changed, and the old ones are still in use
+)
+
 // Code returns the code of the problem that requests without a token are answered with.
 func (e *RefreshError) Code() string {
 	switch {
 	case e.Unreadable:
-		return "credentials-unreadable"
+		return CodeUnreadable
 	case e.Outcome == OutcomeRejected:
 		return ErrCredentialsRejected.Code
 	default:

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
+	"path"
 	"regexp"
 	"strings"
 	"testing"
@@ -16,12 +14,7 @@ var prose = regexp.MustCompile(`//.*|"[^"\n]* [^"\n]*"`)
 // The recipes in CONTRIBUTING.md name functions, fields, tests and files that exist.
 func TestContributingDocsNameExistingCode(t *testing.T) {
 	t.Parallel()
-	const root = "../.."
-	page, err := os.ReadFile(filepath.Join(root, "CONTRIBUTING.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, recipes, _ := strings.Cut(string(page), "\n## Recipes\n")
+	_, recipes, _ := strings.Cut(markdownFiles(t)["CONTRIBUTING.md"], "\n## Recipes\n")
 	recipes, _, _ = strings.Cut(recipes, "\n## ")
 	missing := map[string]*regexp.Regexp{} // a call ends with its parenthesis
 	for _, name := range regexp.MustCompile("`(\\w+(?:\\.\\w+)?\\(?)[^`/]*`").FindAllStringSubmatch(fencedCode.ReplaceAllString(recipes, ""), -1) {
@@ -34,22 +27,14 @@ func TestContributingDocsNameExistingCode(t *testing.T) {
 	if len(missing) < 50 {
 		t.Fatalf("got %d names, want at least 50", len(missing))
 	}
-	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.IsDir() && entry.Name() == "e2e" { // it has names of Kubernetes' types
-			return filepath.SkipDir
+	for file, source := range repositoryFiles(t, ".go", ".js") {
+		if strings.HasPrefix(file, "e2e/") { // it has names of Kubernetes' types
+			continue
 		}
-		if err != nil || filepath.Ext(path) != ".go" && filepath.Ext(path) != ".js" {
-			return err
-		}
-		source, err := os.ReadFile(path)
-		text := entry.Name() + "\n" + prose.ReplaceAllString(string(source), "")
+		text := path.Base(file) + "\n" + prose.ReplaceAllString(source, "")
 		maps.DeleteFunc(missing, func(name string, pattern *regexp.Regexp) bool {
 			return strings.Contains(text, name[strings.IndexByte(name, '.')+1:]) && pattern.MatchString(text)
 		})
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	for name := range missing {
 		t.Errorf("CONTRIBUTING.md names %s, which does not exist", name)

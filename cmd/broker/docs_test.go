@@ -21,6 +21,16 @@ var installedIn = map[string]string{
 // markdownFiles returns the text of each Markdown file of the repository by its path.
 func markdownFiles(t *testing.T) map[string]string {
 	t.Helper()
+	all := repositoryFiles(t, ".md")
+	if len(all) < 20 {
+		t.Fatalf("got %d pages, want at least 20", len(all))
+	}
+	return all
+}
+
+// repositoryFiles returns the text of each file of the repository with one of these extensions, by its path.
+func repositoryFiles(t *testing.T, extensions ...string) map[string]string {
+	t.Helper()
 	const root = "../.."
 	all := map[string]string{}
 	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
@@ -33,7 +43,7 @@ func markdownFiles(t *testing.T) map[string]string {
 			return err
 		case entry.IsDir() && slices.Contains([]string{".git", "testdata", "rendered", "dist"}, entry.Name()):
 			return filepath.SkipDir // generated, and read by programs only
-		case entry.IsDir() || filepath.Ext(name) != ".md":
+		case entry.IsDir() || !slices.Contains(extensions, filepath.Ext(name)):
 			return nil
 		}
 		text, err := os.ReadFile(file)
@@ -42,9 +52,6 @@ func markdownFiles(t *testing.T) map[string]string {
 	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	if len(all) < 20 {
-		t.Fatalf("got %d pages, want at least 20", len(all))
 	}
 	return all
 }

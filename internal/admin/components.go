@@ -3,6 +3,8 @@ package admin
 import (
 	"fmt"
 	"time"
+
+	"etrusted-broker/tokensource"
 )
 
 // Components has what a request depends on, in the order in which problems spread.
@@ -68,12 +70,9 @@ func worstComponent(accounts []Account, of func(Account) Component) Component {
 	return worst
 }
 
-// codeUnreadable is the code of an account whose credentials cannot be read.
-const codeUnreadable = "credentials-unreadable"
-
 func loginServerComponent(account Account) Component {
 	switch {
-	case account.Code == codeUnreadable:
+	case account.Code == tokensource.CodeUnreadable:
 		return Component{State: ComponentUnknown, Summary: "It was not asked: the credentials cannot be read."}
 	case account.State == AccountRejected:
 		return Component{State: ComponentFailing, Summary: "It rejects the credentials."}

@@ -123,7 +123,7 @@ func diagnoseTokens(status Status) []Diagnosis {
 		}
 	}
 	subject, why := affectedAccounts(len(status.Accounts), sameProblem, *worst), causeTexts[worst.Cause]
-	if worst.Code == codeUnreadable {
+	if worst.Code == tokensource.CodeUnreadable {
 		why = "the credentials cannot be read"
 	}
 	diagnosis := Diagnosis{
@@ -199,12 +199,15 @@ func diagnoseRefusals(failures []Failure, t traffic) []Diagnosis {
 	}}
 }
 
+// CodeTokenStoreUnavailable is the code of a token store that does not work, on the status page and in the log.
+const CodeTokenStoreUnavailable = "token-store-unavailable"
+
 func (s *TokenStoreStatus) diagnose() []Diagnosis {
 	if s == nil || s.Working {
 		return nil
 	}
 	return []Diagnosis{{
-		State: BrokerWorking, Cause: CauseTokenStore, Code: "token-store-unavailable",
+		State: BrokerWorking, Cause: CauseTokenStore, Code: CodeTokenStoreUnavailable,
 		Summary: "The token is not shared: the token store is unavailable.", Detail: "It " + s.Problem + ".",
 		Advice: "Requests work. Until the store works again, each broker fetches its own token.",
 	}}

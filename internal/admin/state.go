@@ -50,14 +50,11 @@ func stateOf(snapshot tokensource.Snapshot) AccountState {
 	}
 }
 
-// codeUnused is the code of the state AccountStale.
-const codeUnused = "new-credentials-unused"
-
 // codeOf returns the code of an account's problem; empty without one.
 func codeOf(snapshot tokensource.Snapshot, state AccountState) string {
 	switch {
 	case state == AccountStale:
-		return codeUnused
+		return tokensource.CodeUnused
 	case snapshot.LastFailure != nil:
 		return snapshot.LastFailure.Code()
 	default:

@@ -82,11 +82,17 @@ func (b *Broker) WaitReady() {
 	Eventually(b.T, "the broker is ready", func() bool { return Get(b.T, b.Admin+"/readyz").Status == http.StatusOK })
 }
 
-// WaitRecorded waits until every request is in the counters and in the log: the broker records a request after its response. It
-// needs the admin listener.
+// WaitRecorded is the function WaitRecorded for this broker. It needs the admin listener.
 func (b *Broker) WaitRecorded() {
 	b.T.Helper()
-	Eventually(b.T, "no request is being served", func() bool {
-		return strings.Contains(Get(b.T, b.Admin+"/metrics").Body, "\netrusted_broker_requests_in_flight 0\n")
+	WaitRecorded(b.T, b.Admin)
+}
+
+// WaitRecorded waits until every request is in the counters and in the log: a broker records a request after its response. admin is the
+// URL of its admin listener.
+func WaitRecorded(t *testing.T, admin string) {
+	t.Helper()
+	Eventually(t, "no request is being served", func() bool {
+		return strings.Contains(Get(t, admin+"/metrics").Body, "\netrusted_broker_requests_in_flight 0\n")
 	})
 }

@@ -13,7 +13,7 @@
 //   - systemd's end of the notify socket: [NewSystemd]
 //   - the log that the broker writes: [LogBuffer]
 //   - eight tests at once: [Main]
-//   - waiting with a time limit, instead of sleeping: [Eventually], [Receive]
+//   - waiting with a time limit, instead of sleeping: [Eventually], [Receive], [WaitRecorded]
 //
 // A helper that takes a test fails the test if it cannot do its work, and cleans up when the test ends.
 package brokertest

@@ -168,8 +168,8 @@ func isHexadecimal(text string) bool {
 	return err == nil
 }
 
-// overflowUser is the user that Linux reports in place of each one that the broker's user namespace does not have: user_namespaces(7). With
-// systemd's PrivateUsers=yes, these are all users except root.
+// overflowUser is the user that Linux reports in place of each one that the broker's user namespace does not have:
+// user_namespaces(7). With systemd's PrivateUsers=yes, these are all users except root.
 const overflowUser = 65534
 
 // parseUsers parses identities as UserIdentity returns them.

@@ -122,9 +122,9 @@ func logReload(log *zap.Logger, reload tokensource.CredentialReload) {
 		log.Info("new credentials are in use", account)
 		return
 	}
-	code, message := "new-credentials-unused", "new credentials do not work; keeping the old ones"
+	code, message := tokensource.CodeUnused, "new credentials do not work; keeping the old ones"
 	if reload.First {
-		code, message = "credentials-unreadable", "there are no credentials yet; waiting for the files"
+		code, message = tokensource.CodeUnreadable, "there are no credentials yet; waiting for the files"
 	}
 	warn(log, code, message, account,
 		zap.String("outcome", string(reload.Outcome)),

@@ -3,6 +3,7 @@ package server
 import (
 	"go.uber.org/zap"
 
+	"etrusted-broker/internal/admin"
 	"etrusted-broker/internal/config"
 	"etrusted-broker/tokensource/redisstore"
 )
@@ -17,6 +18,6 @@ func newStore(c config.Config, log *zap.Logger) *redisstore.Store {
 			log.Info("the token store works again; the token is shared")
 			return
 		}
-		warn(log, "token-store-unavailable", "the token store is unavailable; until it works again, this broker fetches its own token", zap.String("reason", "it "+problem))
+		warn(log, admin.CodeTokenStoreUnavailable, "the token store is unavailable; until it works again, this broker fetches its own token", zap.String("reason", "it "+problem))
 	})
 }
