@@ -1,17 +1,18 @@
 package operations
 
 import (
+	"bytes"
+	"encoding/hex"
 	"strings"
 	"unicode/utf8"
 )
 
 const (
 	// These limits are far beyond what the API has: keys of 60 bytes, with seven segments.
-	maxKey      = 256
-	maxMethod   = 16
-	maxSegments = 16
-	// maxWordLength is the longest word: questionnaire-links has 19 letters.
-	maxWordLength = 32
+	maxKeyLength    = 256
+	maxMethodLength = 16
+	maxSegments     = 16
+	maxWordLength   = 32 // questionnaire-links has 19 letters
 	// id replaces a segment that is no word.
 	id = "{id}"
 )
@@ -24,16 +25,19 @@ const (
 // It returns false for a request that no pattern with {id} describes: with a doubled slash, an encoded slash, a semicolon and the
 // like, with an unusual method, or too long; and if the first segment is no word, since GET /{id} would allow too much.
 func Normalize(method, path string) (operation string, ok bool) {
-	var buffer [maxKey]byte
-	key, ok := appendKey(buffer[:0], method, path)
+	var buffer [maxKeyLength]byte
+	key, ok := appendNormalized(buffer[:0], method, path)
 	return string(key), ok
 }
 
-// appendKey appends the operation, if there is one, to an empty slice, within its capacity.
-func appendKey(key []byte, method, path string) ([]byte, bool) {
-	path, isPath := strings.CutPrefix(withoutAccount(path), "/")
+// appendNormalized appends what Normalize returns to an empty slice, within its capacity.
+func appendNormalized(key []byte, method, path string) (operation []byte, ok bool) {
+	path, isPath := strings.CutPrefix(path, "/")
 	if !isPath || !isMethod(method) {
 		return nil, false
+	}
+	if strings.HasPrefix(path, "@") { // the account
+		_, path, _ = strings.Cut(path, "/")
 	}
 	key = append(append(key, method...), ' ')
 	for i := range maxSegments {
@@ -42,7 +46,7 @@ func appendKey(key []byte, method, path string) ([]byte, bool) {
 		case segment == "" && more: // some servers merge the slashes
 			return nil, false
 		case segment == "" || isWord(segment):
-		case i > 0 && isOneSegment(segment):
+		case i > 0 && isUnambiguousSegment(segment):
 			segment = id
 		default:
 			return nil, false
@@ -59,41 +63,23 @@ func appendKey(key []byte, method, path string) ([]byte, bool) {
 	return nil, false
 }
 
-// withoutAccount removes /@NAME from the beginning of a path.
-func withoutAccount(path string) string {
-	name, hasAccount := strings.CutPrefix(path, "/@")
-	if !hasAccount {
-		return path
-	}
-	if end := strings.IndexByte(name, '/'); end >= 0 {
-		return name[end:]
-	}
-	return "/"
-}
-
 // isMethod reports whether a method looks like the API's: upper-case letters.
 func isMethod(method string) bool {
-	if method == "" || len(method) > maxMethod {
-		return false
-	}
-	for i := range len(method) {
-		if method[i] < 'A' || method[i] > 'Z' {
-			return false
-		}
-	}
-	return true
+	notUpper := func(r rune) bool { return r < 'A' || r > 'Z' }
+	return method != "" && len(method) <= maxMethodLength && !strings.ContainsFunc(method, notUpper)
 }
 
 // isWord reports whether a segment looks like a fixed part of an API's path: see Normalize.
 func isWord(segment string) bool {
-	if len(segment) > maxWordLength {
+	n := len(segment)
+	if n > maxWordLength {
 		return false
 	}
-	if number, isVersion := strings.CutPrefix(segment, "v"); isVersion && len(number) > 0 && len(number) <= 2 && isDigits(number) {
+	if (n == 2 || n == 3) && segment[0] == 'v' && strings.Trim(segment[1:], "0123456789") == "" {
 		return true
 	}
 	letter := false // before this character
-	for i := range len(segment) {
+	for i := range n {
 		switch c := segment[i]; {
 		case c >= 'a' && c <= 'z':
 			letter = true
@@ -106,56 +92,26 @@ func isWord(segment string) bool {
 	return letter
 }
 
-func isDigits(text string) bool {
-	for i := range len(text) {
-		if text[i] < '0' || text[i] > '9' {
-			return false
-		}
-	}
-	return true
-}
-
-// isOneSegment reports whether every server reads one segment in a percent-encoded one: see access.Rules. Without it, a pattern
-// with {id} would not allow the request.
-func isOneSegment(segment string) bool {
-	var decoded [maxKey]byte
-	n, end := 0, 0 // end is after the last byte that is neither a dot nor a space, which Windows removes at the end
+// isUnambiguousSegment reports whether every server reads a percent-encoded segment as one segment, and as the same: see
+// access.Rules. Without it, a pattern with {id} would not allow the request.
+func isUnambiguousSegment(segment string) bool {
+	var buffer [maxKeyLength]byte
+	decoded := buffer[:0]
 	for i := 0; i < len(segment); i++ {
-		c := segment[i]
-		if c == '%' {
-			if i+2 >= len(segment) {
+		octet := [1]byte{segment[i]}
+		if segment[i] == '%' {
+			digits := segment[i+1 : min(i+3, len(segment))]
+			if n, err := hex.Decode(octet[:], []byte(digits)); n != 1 || err != nil {
 				return false
 			}
-			high, isHex := unhex(segment[i+1])
-			low, areHex := unhex(segment[i+2])
-			if !isHex || !areHex {
-				return false
-			}
-			c = high<<4 | low
 			i += 2
 		}
-		if n == len(decoded) || c < ' ' || c == 0x7f || strings.IndexByte(`/\%?#;`, c) >= 0 {
+		c := octet[0]
+		if len(decoded) == cap(decoded) || c < ' ' || c == 0x7f || strings.IndexByte(`/\%?#;`, c) >= 0 {
 			return false
 		}
-		decoded[n] = c
-		n++
-		if c != '.' && c != ' ' {
-			end = n
-		}
+		decoded = append(decoded, c)
 	}
-	return end > 0 && utf8.Valid(decoded[:n])
-}
-
-// unhex returns the value of a hexadecimal digit.
-func unhex(c byte) (value byte, ok bool) {
-	switch {
-	case c >= '0' && c <= '9':
-		return c - '0', true
-	case c >= 'a' && c <= 'f':
-		return c - 'a' + 10, true
-	case c >= 'A' && c <= 'F':
-		return c - 'A' + 10, true
-	default:
-		return 0, false
-	}
+	// Windows removes dots and spaces at the end.
+	return len(bytes.TrimRight(decoded, ". ")) > 0 && utf8.Valid(decoded)
 }

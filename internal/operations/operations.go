@@ -7,7 +7,6 @@ package operations
 
 import (
 	"cmp"
-	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -15,11 +14,10 @@ import (
 )
 
 const (
-	// maxOperationsPerCaller limits the operations that are kept for each caller: far more than an app uses, and a page that can still be read.
-	maxOperationsPerCaller = 200
-	// maxWords is how many operations may differ in the same one word of their path. More words than that are names or article
-	// numbers, and become an id.
-	maxWords = 10
+	maxOperationsPerCaller = 200 // far more than an app uses, and a page that can still be read
+	// maxSiblings is how many operations may differ only in the same word of their path. More words than that are names or
+	// article numbers, and become an id.
+	maxSiblings = 10
 )
 
 // Operation is an operation that a caller has used.
@@ -31,6 +29,8 @@ type Operation struct {
 	Path     string
 	Count    uint64
 	LastUsed time.Time
+
+	merged bool // it has the counts of operations with different words in place of an {id}
 }
 
 // Counts counts the operations of each caller. The zero value is ready to use. It keeps the last 200 operations that a caller
@@ -41,20 +41,15 @@ type Counts struct {
 }
 
 type callerCounts struct {
-	operations map[string]*operation // by key
+	operations map[string]*Operation // by what Normalize returns
 	evicted    uint64
-}
-
-type operation struct {
-	Operation
-	merged bool // it has the counts of several words in place of its id
 }
 
 // Add counts a request, whose path is percent-encoded and has no query. It ignores a request for which Normalize has no
 // operation. Unless the operation is new, it does not allocate.
 func (c *Counts) Add(caller, method, path string, now time.Time) {
-	var buffer [maxKey]byte
-	key, ok := appendKey(buffer[:0], method, path)
+	var buffer [maxKeyLength]byte
+	key, ok := appendNormalized(buffer[:0], method, path)
 	if !ok {
 		return
 	}
@@ -62,7 +57,7 @@ func (c *Counts) Add(caller, method, path string, now time.Time) {
 	defer c.mu.Unlock()
 	of := c.callers[caller]
 	if of == nil {
-		of = &callerCounts{operations: map[string]*operation{}}
+		of = &callerCounts{operations: map[string]*Operation{}}
 		if c.callers == nil {
 			c.callers = map[string]*callerCounts{}
 		}
@@ -76,69 +71,57 @@ func (c *Counts) Add(caller, method, path string, now time.Time) {
 	counted.LastUsed = now
 }
 
-// addOrMerge returns the operation that counts requests with a key that is not in the map.
-func (c *callerCounts) addOrMerge(caller, key string) *operation {
-	for before, after := range words(key) {
+// addOrMerge returns the operation that counts requests with a key that is not in the map. It merges operations that differ only
+// in the same word. That is never the first word, which names a collection of the API, such as reviews: without it, a pattern
+// would allow too much.
+func (c *callerCounts) addOrMerge(caller, key string) *Operation {
+	for i := strings.IndexByte(key, '/') + 1; i < len(key); i++ {
+		before, rest := key[:i+1], key[i+1:]
+		word, _, _ := strings.Cut(rest, "/")
+		if key[i] != '/' || !isWord(word) {
+			continue
+		}
+		after := rest[len(word):]
 		general := before + id + after
-		if merged := c.operations[general]; merged != nil && merged.merged {
+		merged := c.operations[general]
+		if merged != nil && merged.merged {
 			return merged
 		}
-		if siblings := c.between(before, after); len(siblings) >= maxWords {
-			return c.merge(siblings, newOperation(caller, general), general)
+		siblings := c.keysWithWordBetween(before, after)
+		if len(siblings) < maxSiblings {
+			continue
 		}
+		if merged == nil {
+			merged = c.add(caller, general)
+		}
+		merged.merged = true
+		for _, sibling := range siblings {
+			merged.Count += c.operations[sibling].Count
+			delete(c.operations, sibling)
+		}
+		return merged
 	}
 	if len(c.operations) >= maxOperationsPerCaller {
 		c.evict()
 	}
-	c.operations[key] = newOperation(caller, key)
+	return c.add(caller, key)
+}
+
+func (c *callerCounts) add(caller, key string) *Operation {
+	method, path, _ := strings.Cut(key, " ")
+	c.operations[key] = &Operation{Caller: caller, Method: method, Path: path}
 	return c.operations[key]
 }
 
-func newOperation(caller, key string) *operation {
-	method, path, _ := strings.Cut(key, " ")
-	return &operation{Operation: Operation{Caller: caller, Method: method, Path: path}}
-}
-
-// words returns, for each word of a key except the first, what is before and after it. The first names a collection of the API,
-// such as reviews: without it, a pattern would allow too much.
-func words(key string) iter.Seq2[string, string] {
-	return func(yield func(before, after string) bool) {
-		end := strings.IndexByte(key, '/') + 1
-		for {
-			slash := strings.IndexByte(key[end:], '/')
-			if slash < 0 {
-				return
-			}
-			start := end + slash + 1
-			word, _, _ := strings.Cut(key[start:], "/")
-			if end = start + len(word); isWord(word) && !yield(key[:start], key[end:]) {
-				return
-			}
-		}
-	}
-}
-
-// between returns the keys that have a word between two texts.
-func (c *callerCounts) between(before, after string) (keys []string) {
+func (c *callerCounts) keysWithWordBetween(before, after string) (keys []string) {
 	for key := range c.operations {
-		if len(key) > len(before)+len(after) && strings.HasPrefix(key, before) && strings.HasSuffix(key, after) && isWord(key[len(before):len(key)-len(after)]) {
+		rest, hasBefore := strings.CutPrefix(key, before)
+		word, hasAfter := strings.CutSuffix(rest, after)
+		if hasBefore && hasAfter && isWord(word) {
 			keys = append(keys, key)
 		}
 	}
 	return keys
-}
-
-// merge replaces operations by one that has their counts.
-func (c *callerCounts) merge(keys []string, into *operation, key string) *operation {
-	into.merged = true
-	for _, one := range append(keys, key) {
-		if before := c.operations[one]; before != nil {
-			into.Count += before.Count
-			delete(c.operations, one)
-		}
-	}
-	c.operations[key] = into
-	return into
 }
 
 // evict removes the operation that was not used for the longest time.
@@ -165,7 +148,7 @@ func (c *Counts) All() (operations []Operation, evicted uint64) {
 	c.mu.Lock()
 	for _, of := range c.callers {
 		for _, one := range of.operations {
-			operations = append(operations, one.Operation)
+			operations = append(operations, *one)
 		}
 		evicted += of.evicted
 	}

@@ -20,7 +20,7 @@ type pattern struct {
 func Patterns(all []Operation) []string {
 	var kept []pattern
 	for _, operation := range all {
-		kept = add(kept, newPattern(operation.Method, operation.Path))
+		kept = addPattern(kept, newPattern(operation.Method, operation.Path))
 	}
 	slices.SortFunc(kept, func(a, b pattern) int {
 		return cmp.Or(slices.Compare(a.segments, b.segments), cmp.Compare(a.method, b.method))
@@ -42,11 +42,11 @@ func newPattern(method, path string) pattern {
 	return pattern{method, strings.Split(strings.TrimPrefix(path, "/"), "/")}
 }
 
-// add adds a pattern to others, none of which overlaps with another.
-func add(kept []pattern, added pattern) []pattern {
+// addPattern adds a pattern to others, none of which overlaps with another.
+func addPattern(kept []pattern, added pattern) []pattern {
 	for i, other := range kept {
 		if other.overlaps(added) {
-			return add(slices.Delete(kept, i, i+1), other.union(added))
+			return addPattern(slices.Delete(kept, i, i+1), other.union(added))
 		}
 	}
 	return append(kept, added)
