@@ -36,7 +36,7 @@ func (i invocation) requestsToCheck(c config.Config) (check.Config, []string, er
 		Login: check.Server{Name: "login server", Variable: "ETRUSTED_TOKEN_URL", URL: c.Login, Transport: toLogin, Cause: check.CauseLoginServer},
 		API:   check.Server{Name: "API", Variable: "ETRUSTED_API_URL", URL: c.API, Transport: server.NewAPITransport(c.API, c, network), Cause: check.CauseAPI},
 		OwnServer: func(s check.Server, own *url.URL, file string) check.Server {
-			network.AddHosts(own.Hostname())
+			network.UseResolverFor(own.Hostname())
 			s.Variable, s.URL, s.OtherServer, s.Intended = file, own, check.CauseConfiguration, intendedURL(own)
 			if s.Cause == check.CauseAPI {
 				s.Transport = server.NewAPITransport(own, c, network)

@@ -20,8 +20,8 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// timeout is the time limit of each step: connecting, a TLS handshake, and opening a tunnel.
-const timeout = 10 * time.Second
+// stepTimeout is the time limit of each step: connecting, a TLS handshake, and opening a tunnel.
+const stepTimeout = 10 * time.Second
 
 // Dialer opens connections to one server. Its fields must not be changed after the first call of Dial.
 type Dialer struct {
@@ -33,8 +33,8 @@ type Dialer struct {
 	Proxy func(*http.Request) (*url.URL, error)
 	// Via, if not empty, is that field (RFC 9110 section 7.6.3) of a CONNECT to an HTTP proxy.
 	Via string
-	// Network opens the TCP connections. It is required.
-	Network *Network
+	// TCP opens the connections to the server or the proxy. It is required.
+	TCP *TCPDialer
 	// TLS is the configuration for TLS, to which Dial adds the name of the server, HTTP/1.1 and TLS 1.2 as the least. nil means
 	// the defaults. It should have a ClientSessionCache.
 	TLS *tls.Config
@@ -53,15 +53,15 @@ func (d *Dialer) Dial(ctx context.Context) (net.Conn, error) {
 // connect opens a connection to the server, or a tunnel to it.
 func (d *Dialer) connect(ctx context.Context) (net.Conn, error) {
 	address := Address(d.Server)
-	if d.Proxy == nil {
-		return d.Network.DialContext(ctx, "tcp", address)
-	}
-	proxyURL, err := d.Proxy(&http.Request{URL: d.Server})
-	if err != nil || proxyURL == nil {
-		if err != nil {
-			return nil, proxyError(fmt.Errorf("the URL in the environment: %w", err))
+	var proxyURL *url.URL
+	if d.Proxy != nil {
+		var err error
+		if proxyURL, err = d.Proxy(&http.Request{URL: d.Server}); err != nil {
+			return nil, wrapProxyError(fmt.Errorf("the URL in the environment: %w", err))
 		}
-		return d.Network.DialContext(ctx, "tcp", address)
+	}
+	if proxyURL == nil {
+		return d.TCP.DialContext(ctx, "tcp", address)
 	}
 	switch proxyURL.Scheme {
 	case "http", "https":
@@ -69,18 +69,18 @@ func (d *Dialer) connect(ctx context.Context) (net.Conn, error) {
 	case "socks5", "socks5h":
 		return d.dialSOCKS(ctx, proxyURL, address)
 	}
-	return nil, proxyError(net.UnknownNetworkError("scheme of the URL in the environment"))
+	return nil, wrapProxyError(net.UnknownNetworkError("scheme of the URL in the environment"))
 }
 
 // tunnel connects to a proxy, and lets it connect to the server: RFC 9110 section 9.3.6.
 func (d *Dialer) tunnel(ctx context.Context, proxyURL *url.URL, target string) (net.Conn, error) {
-	conn, err := d.Network.DialContext(ctx, "tcp", Address(proxyURL))
+	conn, err := d.TCP.DialContext(ctx, "tcp", Address(proxyURL))
 	if err != nil {
-		return nil, proxyError(err)
+		return nil, wrapProxyError(err)
 	}
 	if proxyURL.Scheme == "https" {
 		if conn, err = d.handshake(ctx, conn, proxyURL.Hostname()); err != nil {
-			return nil, proxyError(err)
+			return nil, wrapProxyError(err)
 		}
 	}
 	if err := d.requestTunnel(ctx, conn, proxyURL, target); err != nil {
@@ -91,7 +91,7 @@ func (d *Dialer) tunnel(ctx context.Context, proxyURL *url.URL, target string) (
 }
 
 func (d *Dialer) requestTunnel(ctx context.Context, conn net.Conn, proxyURL *url.URL, target string) error {
-	_ = conn.SetDeadline(time.Now().Add(timeout))
+	_ = conn.SetDeadline(time.Now().Add(stepTimeout))
 	// A deadline in the past ends a blocked read or write.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	fields := http1.Fields{{Name: "Host", Value: target}}
@@ -106,7 +106,7 @@ func (d *Dialer) requestTunnel(ctx context.Context, conn net.Conn, proxyURL *url
 	case !stop():
 		return ctx.Err()
 	case err != nil:
-		return proxyError(err)
+		return wrapProxyError(err)
 	case status != http.StatusOK:
 		return &neterr.ProxyRefusedError{Status: status}
 	}
@@ -123,40 +123,30 @@ func ProxyAuthorization(proxyURL *url.URL) string {
 }
 
 // dialSOCKS connects through a SOCKS5 proxy: RFC 1928. The proxy resolves the host name.
-func (d *Dialer) dialSOCKS(ctx context.Context, through *url.URL, address string) (net.Conn, error) {
+func (d *Dialer) dialSOCKS(ctx context.Context, proxyURL *url.URL, target string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	conn, err := d.TCP.DialContext(ctx, "tcp", Address(proxyURL))
+	if err != nil {
+		return nil, wrapProxyError(err)
+	}
 	var auth *proxy.Auth
-	if user := through.User; user != nil {
+	if user := proxyURL.User; user != nil {
 		password, _ := user.Password()
 		auth = &proxy.Auth{User: user.Username(), Password: password}
 	}
-	via := forward{network: d.Network}
-	socks, err := proxy.SOCKS5("tcp", Address(through), auth, &via)
+	socks, err := proxy.SOCKS5("tcp", Address(proxyURL), auth, nil)
+	if err == nil {
+		// Unlike the connection that DialContext returns, conn can be polled by package http1.
+		_, err = socks.(interface {
+			DialWithConn(ctx context.Context, conn net.Conn, network, address string) (net.Addr, error)
+		}).DialWithConn(ctx, conn, "tcp", target)
+	}
 	if err != nil {
-		return nil, proxyError(err)
+		_ = conn.Close()
+		return nil, wrapProxyError(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	if _, err := socks.(proxy.ContextDialer).DialContext(ctx, "tcp", address); err != nil {
-		return nil, proxyError(err)
-	}
-	return via.conn, nil // package http1 can poll it, and not the connection around it
-}
-
-// forward connects to a SOCKS proxy, and keeps the connection.
-type forward struct {
-	network *Network
-	conn    net.Conn
-}
-
-// Dial implements proxy.Dialer. It is not used.
-func (f *forward) Dial(network, address string) (net.Conn, error) {
-	return f.DialContext(context.Background(), network, address)
-}
-
-// DialContext implements proxy.ContextDialer.
-func (f *forward) DialContext(ctx context.Context, _, address string) (conn net.Conn, err error) {
-	f.conn, err = f.network.DialContext(ctx, "tcp", address)
-	return f.conn, err
+	return conn, nil
 }
 
 // handshake starts TLS on a connection. It closes the connection if that fails.
@@ -167,7 +157,7 @@ func (d *Dialer) handshake(ctx context.Context, conn net.Conn, host string) (net
 		config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
 	}
 	config.ServerName, config.NextProtos, config.VerifyConnection = host, []string{"http/1.1"}, neterr.VerifyNoLoop
-	limited, cancel := context.WithTimeout(ctx, timeout)
+	limited, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	secure := http1.TLSClient(conn, config)
 	trace := httptrace.ContextClientTrace(ctx)
@@ -188,8 +178,8 @@ func (d *Dialer) handshake(ctx context.Context, conn net.Conn, host string) (net
 	return nil, err
 }
 
-// proxyError says that an error is about the proxy, as net/http does.
-func proxyError(err error) error { return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err} }
+// wrapProxyError says that an error is about the proxy, as net/http does.
+func wrapProxyError(err error) error { return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err} }
 
 // Address returns the host and the port of a URL, with the port of its scheme if it has none.
 func Address(u *url.URL) string {

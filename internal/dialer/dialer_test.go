@@ -75,7 +75,7 @@ func through(u *url.URL) func(*http.Request) (*url.URL, error) { return http.Pro
 
 func TestDialsTLSForHTTP1AndResumesSessions(t *testing.T) {
 	s, config := startServer(t)
-	d := &dialer.Dialer{Network: new(dialer.Network), Server: parse(t, s.URL), TLS: config}
+	d := &dialer.Dialer{TCP: new(dialer.TCPDialer), Server: parse(t, s.URL), TLS: config}
 	for i, want := range []string{"HTTP/1.1 api false", "HTTP/1.1 api true"} {
 		if got, err := get(t, d); err != nil || got != want {
 			t.Errorf("%d: got %q, %v, want %q", i, got, err, want)
@@ -114,12 +114,12 @@ func TestDialsThroughHTTPProxy(t *testing.T) {
 	for _, proxy := range []string{plain.URL, secure.URL} {
 		u := parse(t, proxy)
 		u.User = url.UserPassword("u", "p")
-		got, err := get(t, &dialer.Dialer{Network: new(dialer.Network), Server: parse(t, "https://example.com"), TLS: config, Proxy: through(u)})
+		got, err := get(t, &dialer.Dialer{TCP: new(dialer.TCPDialer), Server: parse(t, "https://example.com"), TLS: config, Proxy: through(u)})
 		if err != nil || !strings.HasPrefix(got, "HTTP/1.1 api") {
 			t.Errorf("%s: got %q, %v", proxy, got, err)
 		}
 	}
-	_, err := get(t, &dialer.Dialer{Network: new(dialer.Network), Server: parse(t, "https://example.com"), TLS: config, Proxy: through(parse(t, plain.URL))})
+	_, err := get(t, &dialer.Dialer{TCP: new(dialer.TCPDialer), Server: parse(t, "https://example.com"), TLS: config, Proxy: through(parse(t, plain.URL))})
 	if refused := (*neterr.ProxyRefusedError)(nil); !errors.As(err, &refused) || refused.Status != http.StatusProxyAuthRequired {
 		t.Errorf("got %v, want the refusal of a proxy that requires a password", err)
 	}
@@ -160,7 +160,7 @@ func socksProxy(t *testing.T, address string) func(net.Conn) {
 func TestDialsThroughSOCKS5(t *testing.T) {
 	s, config := startServer(t)
 	proxy := brokertest.ServeRaw(t, socksProxy(t, s.Listener.Addr().String()))
-	got, err := get(t, &dialer.Dialer{Network: new(dialer.Network), Server: parse(t, "https://example.com"), TLS: config, Proxy: through(parse(t, "socks5://u:p@"+proxy))})
+	got, err := get(t, &dialer.Dialer{TCP: new(dialer.TCPDialer), Server: parse(t, "https://example.com"), TLS: config, Proxy: through(parse(t, "socks5://u:p@"+proxy))})
 	if err != nil || !strings.HasPrefix(got, "HTTP/1.1 api") {
 		t.Errorf("got %q, %v", got, err)
 	}
@@ -169,10 +169,10 @@ func TestDialsThroughSOCKS5(t *testing.T) {
 // Errors of the dialer and of the client get the description that they should have, without the peer's words.
 func TestErrorsAreDescribed(t *testing.T) {
 	proxied := func(t *testing.T, proxy string) *dialer.Dialer {
-		return &dialer.Dialer{Network: new(dialer.Network), Server: parse(t, "https://example.com"), Proxy: through(parse(t, proxy))}
+		return &dialer.Dialer{TCP: new(dialer.TCPDialer), Server: parse(t, "https://example.com"), Proxy: through(parse(t, proxy))}
 	}
 	direct := func(t *testing.T, server string) *dialer.Dialer {
-		return &dialer.Dialer{Network: new(dialer.Network), Server: parse(t, server)}
+		return &dialer.Dialer{TCP: new(dialer.TCPDialer), Server: parse(t, server)}
 	}
 	for name, test := range map[string]struct {
 		make func(t *testing.T) *dialer.Dialer
@@ -205,7 +205,7 @@ func TestErrorsAreDescribed(t *testing.T) {
 			s, c := startServer(t)
 			u := parse(t, s.URL)
 			u.Host = "localhost:" + u.Port()
-			return &dialer.Dialer{Network: new(dialer.Network), Server: u, TLS: c}
+			return &dialer.Dialer{TCP: new(dialer.TCPDialer), Server: u, TLS: c}
 		}, "certificate-for-another-host"},
 		"handshake breaks": {func(t *testing.T) *dialer.Dialer {
 			return direct(t, "https://"+brokertest.ServeRaw(t, brokertest.Reply("")))
@@ -232,7 +232,7 @@ func TestErrorsAreDescribed(t *testing.T) {
 		}, "forward-proxy-invalid"},
 		"proxy's scheme": {func(t *testing.T) *dialer.Dialer { return proxied(t, "ftp://127.0.0.1") }, "forward-proxy-invalid"},
 		"proxy's URL": {func(t *testing.T) *dialer.Dialer {
-			return &dialer.Dialer{Network: new(dialer.Network), Server: parse(t, "https://example.com"), Proxy: func(*http.Request) (*url.URL, error) { return nil, errors.New(canary) }}
+			return &dialer.Dialer{TCP: new(dialer.TCPDialer), Server: parse(t, "https://example.com"), Proxy: func(*http.Request) (*url.URL, error) { return nil, errors.New(canary) }}
 		}, "forward-proxy-invalid"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -262,7 +262,7 @@ func TestContextEndsDial(t *testing.T) {
 			<-arrived
 			cancel()
 		}()
-		d := &dialer.Dialer{Network: new(dialer.Network), Server: parse(t, "https://example.com"), Proxy: through(parse(t, scheme+"://"+proxy))}
+		d := &dialer.Dialer{TCP: new(dialer.TCPDialer), Server: parse(t, "https://example.com"), Proxy: through(parse(t, scheme+"://"+proxy))}
 		start := time.Now()
 		if conn, err := d.Dial(ctx); err == nil || time.Since(start) > 5*time.Second {
 			t.Errorf("%s: got %v, %v after %s, want an error at once", scheme, conn, err, time.Since(start))
@@ -294,7 +294,7 @@ func TestChecksIdleConnectionsThroughSOCKS5(t *testing.T) {
 				"direct": nil,
 				"socks5": through(parse(t, "socks5://u:p@"+brokertest.ServeRaw(t, socksProxy(t, api)))),
 			} {
-				d := &dialer.Dialer{Network: new(dialer.Network), Server: parse(t, "http://example.com:443"), Proxy: proxy}
+				d := &dialer.Dialer{TCP: new(dialer.TCPDialer), Server: parse(t, "http://example.com:443"), Proxy: proxy}
 				if proxy == nil {
 					d.Server = parse(t, "http://"+api)
 				}

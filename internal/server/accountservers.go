@@ -137,7 +137,7 @@ func (s *accountServers) accountOf(apiHost string, caller *access.Caller) (accou
 
 // watchServers prepares the broker for the servers of accounts: how to connect to them, and whether to answer in their place. It
 // must be called once, before serve. If the broker has a listener for intercepted connections, a server's name may lead to itself.
-func (b *broker) watchServers(ctx context.Context, network *dialer.Network, intercepts bool) {
+func (b *broker) watchServers(ctx context.Context, network *dialer.TCPDialer, intercepts bool) {
 	b.network = network
 	examined := map[string]bool{} // APIs
 	examine := func(api *url.URL) {
@@ -153,7 +153,7 @@ func (b *broker) watchServers(ctx context.Context, network *dialer.Network, inte
 		for _, environment := range environments {
 			for _, server := range ownServers(environment) {
 				hosts = append(hosts, server.Host)
-				network.AddHosts(server.Hostname())
+				network.UseResolverFor(server.Hostname())
 			}
 			if environment.API != nil {
 				examine(environment.API)

@@ -44,7 +44,7 @@ func TestMemoryOfStalledReadersIsBounded(t *testing.T) {
 			api.Listener = smallBufferListener{api.Listener}
 			api.Start()
 			t.Cleanup(api.Close)
-			address, inFlight := serveWithSmallBuffers(t, api.URL, newAPIClient(loadConfig(t, brokertest.Environ(api.URL)), new(dialer.Network)), limits{app: 2 * readers, admin: 4})
+			address, inFlight := serveWithSmallBuffers(t, api.URL, newAPIClient(loadConfig(t, brokertest.Environ(api.URL)), new(dialer.TCPDialer)), limits{app: 2 * readers, admin: 4})
 
 			before := heapInUse()
 			for range readers {
@@ -83,7 +83,7 @@ func TestMemoryOfStalledHTTP2ReaderIsBounded(t *testing.T) {
 	api.EnableHTTP2 = true
 	api.StartTLS()
 	t.Cleanup(api.Close)
-	transport := newHTTP2Transport(new(dialer.Network))
+	transport := newHTTP2Transport(new(dialer.TCPDialer))
 	transport.TLSClientConfig.RootCAs = api.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	t.Cleanup(transport.CloseIdleConnections)
 	address, _ := serveWithSmallBuffers(t, api.URL, http2.New(parseURL(t, api.URL), transport, time.Minute), limits{app: 4, admin: 4})

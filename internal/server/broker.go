@@ -42,7 +42,7 @@ type broker struct {
 	policy   *access.Policy
 	ca       *localca.CA // nil if CONNECT is not allowed
 	pass     *passThrough
-	network  *dialer.Network // opens the connections to the APIs that only accounts have
+	network  *dialer.TCPDialer // opens the connections to the APIs that only accounts have
 	limits   limits
 	denied   requestLog
 	failed   requestLog

@@ -20,11 +20,11 @@ type passThrough struct {
 	hosts access.PassHosts
 	// checked connects to no address that package ssrf refuses. unchecked is for addresses that the configuration contains: of
 	// hosts, and of the proxy in the environment. Neither connects to the broker itself.
-	checked, unchecked *dialer.Network
+	checked, unchecked *dialer.TCPDialer
 }
 
 func newPassThrough(hosts access.PassHosts) *passThrough {
-	return &passThrough{hosts, &dialer.Network{Refused: ssrf.Refused}, new(dialer.Network)}
+	return &passThrough{hosts, &dialer.TCPDialer{Refused: ssrf.Refused}, new(dialer.TCPDialer)}
 }
 
 // setListeners sets the broker's own listeners. It must be called before the first connection.
@@ -85,9 +85,9 @@ func (p *passThrough) dialer(server, through *url.URL) (*dialer.Dialer, error) {
 		network = p.unchecked
 	}
 	return &dialer.Dialer{
-		Server:  &url.URL{Scheme: server.Scheme, Host: canonical},
-		Proxy:   func(*http.Request) (*url.URL, error) { return through, nil },
-		Network: network,
-		Via:     "1.1 " + problem.ProxyName,
+		Server: &url.URL{Scheme: server.Scheme, Host: canonical},
+		Proxy:  func(*http.Request) (*url.URL, error) { return through, nil },
+		TCP:    network,
+		Via:    "1.1 " + problem.ProxyName,
 	}, nil
 }

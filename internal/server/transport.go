@@ -35,9 +35,9 @@ const (
 )
 
 // NewNetwork returns what opens the connections to the API and the login server.
-func NewNetwork(c config.Config) *dialer.Network {
-	n := new(dialer.Network)
-	n.AddHosts(c.API.Hostname(), c.Login.Hostname())
+func NewNetwork(c config.Config) *dialer.TCPDialer {
+	n := new(dialer.TCPDialer)
+	n.UseResolverFor(c.API.Hostname(), c.Login.Hostname())
 	if c.Resolver.IsValid() {
 		n.Resolver = resolver.New(c.Resolver)
 	}
@@ -45,29 +45,29 @@ func NewNetwork(c config.Config) *dialer.Network {
 }
 
 // newAPIClient returns the client for the API.
-func newAPIClient(c config.Config, network *dialer.Network) proxy.RoundTripper {
+func newAPIClient(c config.Config, network *dialer.TCPDialer) proxy.RoundTripper {
 	return newClientFor(c.API, c, currentLimits(c).idle, network)
 }
 
 // newClientFor returns a client for an API, which keeps at most so many idle connections.
-func newClientFor(api *url.URL, c config.Config, idle int, network *dialer.Network) proxy.RoundTripper {
+func newClientFor(api *url.URL, c config.Config, idle int, network *dialer.TCPDialer) proxy.RoundTripper {
 	if c.UpstreamHTTP2 {
 		transport := newHTTP2Transport(network)
 		transport.MaxIdleConns, transport.MaxIdleConnsPerHost = idle, idle
 		return http2.New(api, transport, c.UpstreamTimeout)
 	}
 	toAPI := &dialer.Dialer{
-		Server:  api,
-		Proxy:   http.ProxyFromEnvironment,
-		Network: network,
-		TLS:     &tls.Config{ClientSessionCache: tls.NewLRUClientSessionCache(0)},
+		Server: api,
+		Proxy:  http.ProxyFromEnvironment,
+		TCP:    network,
+		TLS:    &tls.Config{ClientSessionCache: tls.NewLRUClientSessionCache(0)},
 	}
 	return &http1.Client{Dial: toAPI.Dial, ResponseTimeout: c.UpstreamTimeout, MaxIdle: idle}
 }
 
 // NewLoginTransport returns the transport to the login server. It does not share connections with the API's client, so that
 // neither can starve the other.
-func NewLoginTransport(network *dialer.Network) *http.Transport {
+func NewLoginTransport(network *dialer.TCPDialer) *http.Transport {
 	t := newTransport(network)
 	// Requests that share an HTTP/2 connection hang together, but one that hangs must not delay the next.
 	t.Protocols = new(http.Protocols)
@@ -77,13 +77,13 @@ func NewLoginTransport(network *dialer.Network) *http.Transport {
 }
 
 // newHTTP2Transport returns a transport for package http2.
-func newHTTP2Transport(network *dialer.Network) *http.Transport {
+func newHTTP2Transport(network *dialer.TCPDialer) *http.Transport {
 	t := newTransport(network)
 	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: http2PingInterval, PingTimeout: http2PingTimeout, MaxReceiveBufferPerStream: streamWindow}
 	return t
 }
 
-func newTransport(network *dialer.Network) *http.Transport {
+func newTransport(network *dialer.TCPDialer) *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		OnProxyConnectResponse: neterr.OnProxyConnectResponse,
