@@ -64,14 +64,11 @@ func TestDeletedCallerStaysInTheSums(t *testing.T) {
 	m.DeleteCaller("shop")
 	m.DeleteCaller("shop")
 	m.DeleteCaller("no-such")
-	if got := m.Counts()["default"]; got.All() != 3 || got[CountRefused] != 3 {
-		t.Errorf("Counts: got %d requests, %d refused, want 3 and 3", got.All(), got[CountRefused])
+	if got := m.Counts()["default"]; got.Requests() != 3 || got[CountRefused] != 3 {
+		t.Errorf("Counts: got %d requests, %d refused, want 3 and 3", got.Requests(), got[CountRefused])
 	}
-	if got := m.Denied()["rule"]; got != 3 {
-		t.Errorf("Denied: got %d, want 3", got)
-	}
-	if got := m.DeniedDryRun(); got != 3 {
-		t.Errorf("DeniedDryRun: got %d, want 3", got)
+	if byReason, dryRun := m.Denied(); byReason["rule"] != 3 || dryRun != 3 {
+		t.Errorf("Denied: got %v, %d, want 3 and 3", byReason, dryRun)
 	}
 	m.AddCaller("shop")
 	m.Observe(Request{Account: "default", Caller: "shop", Method: "GET", Status: 200})
@@ -79,8 +76,8 @@ func TestDeletedCallerStaysInTheSums(t *testing.T) {
 		# TYPE etrusted_broker_requests_total counter
 		etrusted_broker_requests_total{account="default",caller="shop",code="200",method="GET"} 1
 	`, "requests_total")
-	if got := m.Counts()["default"]; got.All() != 4 {
-		t.Errorf("Counts with the caller again: got %d requests, want 4", got.All())
+	if got := m.Counts()["default"]; got.Requests() != 4 {
+		t.Errorf("Counts with the caller again: got %d requests, want 4", got.Requests())
 	}
 }
 
@@ -125,7 +122,7 @@ func TestCallersWithoutRequestsNeedNoCountsForAccounts(t *testing.T) {
 	m.AddAccount("later")
 	pairs := 0
 	m.accounts.Range(func(_, value any) bool {
-		value.(*account).requests.Range(func(any, any) bool { pairs++; return true })
+		value.(*accountCounts).requests.Range(func(any, any) bool { pairs++; return true })
 		return true
 	})
 	if pairs != 0 {

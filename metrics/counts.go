@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"cmp"
 	"sync/atomic"
 
 	dto "github.com/prometheus/client_model/go"
@@ -29,17 +30,24 @@ func (c *statusCounts) add(method string, status int) {
 	class.Load()[status%100].Add(1)
 }
 
+// requestCounts has the counts of one caller's requests with one account.
+type requestCounts struct {
+	local, others statusCounts // answered by the broker; answered by the API, or not at all
+}
+
 // each calls visit for each method and status with at least one request.
-func (c *statusCounts) each(visit func(method string, status int, count uint64)) {
-	for row := range c {
-		for class := range c[row] {
-			counts := c[row][class].Load()
-			if counts == nil {
+func (r *requestCounts) each(visit func(method string, status int, local, others uint64)) {
+	none := new([100]atomic.Uint64)
+	for row, method := range methods {
+		for class := range r.local[row] {
+			local, others := r.local[row][class].Load(), r.others[row][class].Load()
+			if local == nil && others == nil {
 				continue
 			}
-			for i := range counts {
-				if count := counts[i].Load(); count > 0 {
-					visit(methods[row], class*100+i, count)
+			local, others = cmp.Or(local, none), cmp.Or(others, none)
+			for i := range none {
+				if l, o := local[i].Load(), others[i].Load(); l+o > 0 {
+					visit(method, class*100+i, l, o)
 				}
 			}
 		}
@@ -70,8 +78,8 @@ const (
 // Counts has the value of each Counter.
 type Counts [numCounters]uint64
 
-// All returns the number of requests.
-func (c Counts) All() uint64 {
+// Requests returns the number of requests.
+func (c Counts) Requests() uint64 {
 	return c[CountSuccess] + c[CountRedirect] + c[CountClientError] + c[CountServerError] + c[CountClientClosed]
 }
 
@@ -98,13 +106,13 @@ func (m *Metrics) Counts() map[string]Counts {
 	defer m.mu.Unlock()
 	all := map[string]Counts{}
 	m.accounts.Range(func(name, value any) bool {
-		all[name.(string)] = value.(*account).counts()
+		all[name.(string)] = value.(*accountCounts).counts()
 		return true
 	})
 	return all
 }
 
-func (a *account) counts() Counts {
+func (a *accountCounts) counts() Counts {
 	c := a.removed
 	a.requests.Range(func(_, value any) bool {
 		c = c.Plus(value.(*requestCounts).counts())
@@ -120,33 +128,29 @@ func (a *account) counts() Counts {
 }
 
 // counts returns what the requests are counted by, except the time that the API took.
-func (r *requestCounts) counts() Counts {
-	var c Counts
-	r.others.each(func(_ string, status int, count uint64) {
-		c[classOf(status)] += count
+func (r *requestCounts) counts() (c Counts) {
+	r.each(func(_ string, status int, local, others uint64) {
+		c[statusClass(status)] += local + others
+		c[CountLocal] += local
 		switch {
 		case status == 401 || status == 403:
-			c[CountUnauthorized] += count
+			c[CountUnauthorized] += others
 		case status == 429:
-			c[CountRateLimited] += count
+			c[CountRateLimited] += others
 		case status >= 500:
-			c[CountUpstreamErrors] += count
+			c[CountUpstreamErrors] += others
 		}
-	})
-	r.local.each(func(_ string, status int, count uint64) {
-		c[classOf(status)] += count
-		c[CountLocal] += count
 		switch {
 		case status >= 400 && status < 500:
-			c[CountRefused] += count
+			c[CountRefused] += local
 		case status == 502 || status == 504:
-			c[CountUpstreamErrors] += count
+			c[CountUpstreamErrors] += local
 		}
 	})
 	return c
 }
 
-func classOf(status int) Counter {
+func statusClass(status int) Counter {
 	switch {
 	case status == 499:
 		return CountClientClosed

@@ -26,7 +26,7 @@ func TestCountsAgreeWithSeries(t *testing.T) {
 		CountLocal: 6, CountRefused: 2, CountUnauthorized: 2, CountRateLimited: 1, CountUpstreamErrors: 4, CountUpstreamRequests: 15, CountUpstreamNanoseconds: 17e9,
 	}
 	got := m.Counts()
-	if got["default"] != want || got["default"].All() != 21 || len(got) != 2 {
+	if got["default"] != want || got["default"].Requests() != 21 || len(got) != 2 {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	if want := (Counts{CountClientError: 1, CountLocal: 1, CountRefused: 1}); got[NoAccount] != want {
@@ -43,15 +43,15 @@ func TestCountsAgreeWithSeries(t *testing.T) {
 func TestFirstRequestsAreAllCounted(t *testing.T) {
 	t.Parallel()
 	for range 3000 {
-		var counts statusCounts
+		var counts requestCounts
 		var both sync.WaitGroup
 		for range 2 {
-			both.Go(func() { counts.add("GET", 200) })
+			both.Go(func() { counts.others.add("GET", 200) })
 		}
 		both.Wait()
-		counts.each(func(_ string, _ int, count uint64) {
-			if count != 2 {
-				t.Fatalf("got %d requests, want 2", count)
+		counts.each(func(_ string, _ int, local, others uint64) {
+			if local != 0 || others != 2 {
+				t.Fatalf("got %d local requests and %d others, want 0 and 2", local, others)
 			}
 		})
 	}
@@ -66,7 +66,8 @@ func TestCountsHaveAllReasonsAndOutcomes(t *testing.T) {
 		m.Observe(Request{Account: "default", Denied: name, Retry: name})
 	}
 	m.ObserveDenied("", "host")
-	if got, want := m.Denied(), map[string]uint64{"host": 2, "browser": 0}; !maps.Equal(got, want) {
+	denied, _ := m.Denied()
+	if got, want := denied, map[string]uint64{"host": 2, "browser": 0}; !maps.Equal(got, want) {
 		t.Errorf("denied: got %v, want %v", got, want)
 	}
 	if got, want := m.Retries("default"), map[string]uint64{"success": 1, "unauthorized": 0}; !maps.Equal(got, want) {

@@ -38,16 +38,14 @@ type Config struct {
 // Metrics has all counters of a broker: /metrics exports them, and the status page reads the same ones. All methods may be called
 // from any goroutine.
 type Metrics struct {
+	config           Config
 	registry         *prometheus.Registry
 	refreshDuration  *prometheus.HistogramVec
 	requestDuration  *prometheus.HistogramVec
 	upstreamDuration *prometheus.HistogramVec
-	retryIndex       map[string]int // of account.retries by outcome
-	denialReasons    []string
-	passed           map[string]*atomic.Uint64 // by outcome
-	tokenFields      atomic.Uint64
-	hasCallers       bool
-	accounts         sync.Map     // of *account by name
+	passedThrough    map[string]*atomic.Uint64 // by outcome
+	droppedFields    atomic.Uint64
+	accounts         sync.Map     // of *accountCounts by name
 	callers          sync.Map     // of *callerCounts by name
 	mu               sync.Mutex   // held while a caller is deleted, and while it gets counts for an account
 	removed          callerCounts // of callers that were deleted
@@ -56,6 +54,7 @@ type Metrics struct {
 // New returns Metrics with its own registry: nothing is registered globally.
 func New(config Config) *Metrics {
 	m := &Metrics{
+		config:   config,
 		registry: prometheus.NewRegistry(),
 		refreshDuration: newHistogram("token_refresh_duration_seconds",
 			"Duration of token requests, successful or not. A rise means that the login server or the connection to it is slow; apps do not notice while it stays well below a fifth of the token's lifetime."),
@@ -63,21 +62,14 @@ func New(config Config) *Metrics {
 			"Duration of requests as the app sees it. If upstream_duration_seconds does not rise too, the cause is the broker or an app that reads slowly."),
 		upstreamDuration: newHistogram("upstream_duration_seconds",
 			"Time from sending a request to the API until its response header arrives. A rise means that the API is slow."),
-		retryIndex:    map[string]int{},
-		denialReasons: config.DenialReasons,
-		passed:        newCounters(config.PassOutcomes),
-		hasCallers:    config.HasCallers,
+		passedThrough: newCounters(config.PassOutcomes),
 		removed:       callerCounts{denied: newCounters(config.DenialReasons)},
-	}
-	for i, outcome := range config.RetryOutcomes {
-		m.retryIndex[outcome] = i
 	}
 	m.AddCaller(NoCaller)
 	m.AddAccount(NoAccount)
 	m.registry.MustRegister(
 		m.refreshDuration, m.requestDuration, m.upstreamDuration,
-		newRequestCollector(m),
-		tokenCollector{config.Tokens},
+		collector{m},
 		newGauge("requests_in_flight",
 			"Requests being served. A rise at a steady request rate means that the API or the app has become slow.",
 			nil, func() float64 { return float64(config.InFlight()) }),
@@ -93,10 +85,6 @@ func New(config Config) *Metrics {
 	return m
 }
 
-func newDesc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc(namespace+"_"+name, help, labels, nil)
-}
-
 // newCounters returns a counter for each value of a label, so that its series starts at 0 and rates include the first increase.
 func newCounters(values []string) map[string]*atomic.Uint64 {
 	counters := map[string]*atomic.Uint64{}
@@ -106,21 +94,25 @@ func newCounters(values []string) map[string]*atomic.Uint64 {
 	return counters
 }
 
+// addCounters adds the values of counters to sums.
+func addCounters(sums map[string]uint64, counters map[string]*atomic.Uint64) {
+	for value, counter := range counters {
+		sums[value] += counter.Load()
+	}
+}
+
 func newGauge(name, help string, labels prometheus.Labels, value func() float64) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help, ConstLabels: labels}, value)
 }
 
-// buckets range from the response time of a local API to the longest timeout, in seconds.
-var buckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
-
-// newHistogram returns a histogram by account, with classic buckets and with native ones for servers that support them
-// (factor 1.1: an error of at most ten per cent; at most 160 buckets).
+// newHistogram returns a histogram by account, with classic buckets, from the response time of a local API to the longest timeout,
+// and with native ones for servers that support them (factor 1.1: an error of at most ten per cent; at most 160 buckets).
 func newHistogram(name, help string) *prometheus.HistogramVec {
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace:                       namespace,
 		Name:                            name,
 		Help:                            help,
-		Buckets:                         buckets,
+		Buckets:                         []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}, // seconds
 		NativeHistogramBucketFactor:     1.1,
 		NativeHistogramMaxBucketNumber:  160,
 		NativeHistogramMinResetDuration: time.Hour,
@@ -134,8 +126,8 @@ func (m *Metrics) Handler() http.Handler {
 
 // AddAccount adds the series of an account, unless it has them. They start at 0, so that Prometheus sees the first increase.
 func (m *Metrics) AddAccount(name string) {
-	added := &account{
-		retries:  make([]atomic.Uint64, len(m.retryIndex)),
+	added := &accountCounts{
+		retries:  newCounters(m.config.RetryOutcomes),
 		duration: m.requestDuration.WithLabelValues(name),
 		upstream: m.upstreamDuration.WithLabelValues(name).(prometheus.Histogram),
 	}

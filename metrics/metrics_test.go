@@ -229,7 +229,7 @@ func TestDryRunsHaveLabelCallerWithCallers(t *testing.T) {
 		etrusted_broker_requests_denied_dry_run_total{caller="-"} 1
 	`
 	checkSeries(t, m, others+"etrusted_broker_requests_denied_dry_run_total{caller=\"erp\"} 2\n", name)
-	if got := m.DeniedDryRun(); got != 3 {
+	if _, got := m.Denied(); got != 3 {
 		t.Errorf("got %d of all callers, want 3", got)
 	}
 	m.DeleteCaller("erp")
@@ -239,9 +239,9 @@ func TestDryRunsHaveLabelCallerWithCallers(t *testing.T) {
 func TestPassedCountsKnownOutcomesOnly(t *testing.T) {
 	t.Parallel()
 	m := newMetrics()
-	m.ObservePassed("unknown")
-	m.ObservePassed("")
-	m.ObservePassed("failed")
+	m.ObservePassedThrough("unknown")
+	m.ObservePassedThrough("")
+	m.ObservePassedThrough("failed")
 	checkSeries(t, m, `
 		# TYPE etrusted_broker_requests_passed_total counter
 		etrusted_broker_requests_passed_total{outcome="failed"} 1

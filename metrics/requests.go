@@ -36,18 +36,13 @@ type Request struct {
 	DroppedFields int
 }
 
-// account has the counts of one account. It may still be written to once it was deleted; that has no effect.
-type account struct {
-	requests sync.Map        // of *requestCounts by caller
-	removed  Counts          // of callers that were deleted; Metrics.mu protects it
-	retries  []atomic.Uint64 // in the order of Config.RetryOutcomes
+// accountCounts has the counts of one account. It may still be written to once it was deleted; that has no effect.
+type accountCounts struct {
+	requests sync.Map                  // of *requestCounts by caller
+	removed  Counts                    // of callers that were deleted; Metrics.mu protects it
+	retries  map[string]*atomic.Uint64 // by outcome
 	duration prometheus.Observer
 	upstream prometheus.Histogram
-}
-
-// requestCounts has the counts of one caller's requests with one account.
-type requestCounts struct {
-	local, others statusCounts // answered by the broker; answered by the API, or not at all
 }
 
 // Observe counts a request. It takes no lock and does not allocate for a caller's method and class of status that it has seen before.
@@ -56,26 +51,27 @@ func (m *Metrics) Observe(request Request) {
 	if !known {
 		value, _ = m.accounts.Load(NoAccount)
 	}
-	a := value.(*account)
+	a := value.(*accountCounts)
 	observeDuration(a.duration, request.Duration, request.TraceID)
 	if request.Upstream > 0 {
 		observeDuration(a.upstream, request.Upstream, request.TraceID)
 	}
-	requests := m.requestsOf(a, request.Caller)
+	requests := m.requestCountsOf(a, request.Caller)
 	counts := &requests.others
 	if request.Local {
 		counts = &requests.local
 	}
 	counts.add(request.Method, request.Status)
-	if i, counted := m.retryIndex[request.Retry]; counted {
-		a.retries[i].Add(1)
+	if counter, known := a.retries[request.Retry]; known {
+		counter.Add(1)
 	}
 	m.ObserveDenied(request.Caller, request.Denied)
 	if request.DryRun {
-		m.callerCountsOf(request.Caller).dryRun.Add(1)
+		_, counts := m.knownCaller(request.Caller)
+		counts.dryRun.Add(1)
 	}
 	if request.DroppedFields > 0 {
-		m.tokenFields.Add(uint64(request.DroppedFields))
+		m.droppedFields.Add(uint64(request.DroppedFields))
 	}
 }
 
@@ -93,19 +89,17 @@ func observeDuration(histogram prometheus.Observer, duration time.Duration, trac
 func (m *Metrics) Retries(name string) map[string]uint64 {
 	counts := map[string]uint64{}
 	if value, known := m.accounts.Load(name); known {
-		for outcome, i := range m.retryIndex {
-			counts[outcome] = value.(*account).retries[i].Load()
-		}
+		addCounters(counts, value.(*accountCounts).retries)
 	}
 	return counts
 }
 
-// DroppedFields returns the number of fields that were dropped because they contained the token.
-func (m *Metrics) DroppedFields() uint64 { return m.tokenFields.Load() }
+// DroppedResponseFields returns the number of fields that were dropped because they contained the token.
+func (m *Metrics) DroppedResponseFields() uint64 { return m.droppedFields.Load() }
 
-// ObservePassed counts a request or a tunnel that passed through. Outcomes not in Config.PassOutcomes are ignored.
-func (m *Metrics) ObservePassed(outcome string) {
-	if counter, known := m.passed[outcome]; known {
+// ObservePassedThrough counts a request or a tunnel that passed through. Outcomes not in Config.PassOutcomes are ignored.
+func (m *Metrics) ObservePassedThrough(outcome string) {
+	if counter, known := m.passedThrough[outcome]; known {
 		counter.Add(1)
 	}
 }

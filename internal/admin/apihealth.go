@@ -19,7 +19,7 @@ func (t traffic) api() apiHealth {
 		failed:       t.share(counter(metrics.CountUpstreamErrors), sent),
 		limited:      t.share(counter(metrics.CountRateLimited), sent),
 		unauthorized: t.share(counter(metrics.CountUnauthorized), sent),
-		abandoned:    t.share(counter(metrics.CountClientClosed), metrics.Counts.All),
+		abandoned:    t.share(counter(metrics.CountClientClosed), metrics.Counts.Requests),
 		latency:      windowOf(t.fiveMinutes.sum, t.fiveMinutes.span).APISeconds,
 	}
 }

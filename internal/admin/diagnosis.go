@@ -187,7 +187,7 @@ func explainErrors(problems []Diagnosis, failures []Failure) []Diagnosis {
 
 // diagnoseRefusals reports that the broker refuses many requests. The last one stands for all of them.
 func diagnoseRefusals(failures []Failure, t traffic) []Diagnosis {
-	refused := t.share(counter(metrics.CountRefused), metrics.Counts.All)
+	refused := t.share(counter(metrics.CountRefused), metrics.Counts.Requests)
 	i := slices.IndexFunc(failures, func(f Failure) bool { return f.Local && f.Status < 500 })
 	if !refused.isLarge() || i < 0 {
 		return nil

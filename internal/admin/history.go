@@ -115,7 +115,7 @@ func (h *history) countTraffic(counts metrics.Counts, now time.Time) {
 		h.traffic = slices.Delete(h.traffic, 0, max(0, len(h.traffic)-maxMinutes))
 	}
 	minute := &h.traffic[len(h.traffic)-1]
-	minute.Requests += counts.All()
+	minute.Requests += counts.Requests()
 	minute.Failed += counts[metrics.CountClientError] + counts[metrics.CountServerError] + counts[metrics.CountClientClosed]
 }
 

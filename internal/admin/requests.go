@@ -77,8 +77,8 @@ func (t traffic) all() RequestCounts {
 func windowOf(counts metrics.Counts, span time.Duration) Window {
 	return Window{
 		SpanSeconds:  ratio(span.Seconds(), 1, 3),
-		PerSecond:    ratio(float64(counts.All()), span.Seconds(), 3),
-		All:          counts.All(),
+		PerSecond:    ratio(float64(counts.Requests()), span.Seconds(), 3),
+		All:          counts.Requests(),
 		Success:      counts[metrics.CountSuccess],
 		Redirect:     counts[metrics.CountRedirect],
 		ClientError:  counts[metrics.CountClientError],

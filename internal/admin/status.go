@@ -88,11 +88,10 @@ func (h *Handler) status(now time.Time) Status {
 		RequestsInFlight: c.InFlight(),
 		Traffic:          h.history.trafficOfLastHour(),
 		Replays:          c.Metrics.Retries(metrics.NoAccount),
-		Denied:           c.Metrics.Denied(),
-		DeniedDryRun:     c.Metrics.DeniedDryRun(),
 		Configuration:    append([]Setting{}, c.Settings...),
 	}
-	status.ResponseFieldsDropped = c.Metrics.DroppedFields()
+	status.ResponseFieldsDropped = c.Metrics.DroppedResponseFields()
+	status.Denied, status.DeniedDryRun = c.Metrics.Denied()
 	for _, snapshot := range snapshots {
 		account := h.account(snapshot, recent, now)
 		for outcome, count := range account.Replays {

@@ -34,7 +34,7 @@ func (b *broker) recordRequest(record proxy.RequestRecord) {
 			zap.String("account", record.Account), zap.Int("status", record.Status))
 	}
 	if record.Passed != "" { // it says nothing about the API
-		b.metrics.ObservePassed(string(record.Passed))
+		b.metrics.ObservePassedThrough(string(record.Passed))
 		b.metrics.ObserveDenied(record.Caller, string(record.Denied))
 		return
 	}
