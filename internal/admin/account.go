@@ -51,7 +51,7 @@ type Account struct {
 	CredentialsChanged time.Time                            `json:"credentials_changed,omitzero"`
 	// LastError is why the last token request failed; absent if it succeeded.
 	LastError *TokenProblem `json:"last_error,omitempty"`
-	// UnusedCredentials says why changed credentials are not used; present only in the state AccountStale.
+	// UnusedCredentials says why changed credentials are not used; present only in the state AccountStaleCredentials.
 	UnusedCredentials *TokenProblem `json:"unused_credentials,omitempty"`
 	Requests          RequestCounts `json:"requests"`
 }
@@ -78,10 +78,8 @@ func (h *Handler) account(snapshot tokensource.Snapshot, recent traffic, now tim
 		Account:               snapshot.Account,
 		API:                   snapshot.API,
 		State:                 state,
-		Since:                 h.history.since(accountKeyPrefix+snapshot.Account, string(state), now),
+		Since:                 h.history.since(subject{account: snapshot.Account}, string(state), now),
 		Cause:                 h.config.causeOf(snapshot),
-		Code:                  codeOf(snapshot, state),
-		NeedsAttention:        needsAttention(state),
 		Summary:               summarize(snapshot, state),
 		TokenValid:            snapshot.Valid,
 		TokenIssued:           snapshot.Issued.UTC(),
@@ -109,23 +107,15 @@ func (h *Handler) account(snapshot tokensource.Snapshot, recent traffic, now tim
 		account.Refreshes[outcome] = snapshot.Refreshes[i]
 	}
 	if failure := snapshot.LastFailure; failure != nil {
-		account.Advice = failure.Advice
+		account.Code, account.NeedsAttention, account.Advice = failure.Code(), true, failure.Advice
 		account.LastError = &TokenProblem{string(failure.Outcome), failure.Reason, failure.Advice, snapshot.LastFailureAt.UTC()}
 	}
 	if snapshot.Shared {
 		account.Shared = &SharedToken{snapshot.HoldsLease, snapshot.FromPeer, snapshot.StoreHits, snapshot.StoreErrors}
 	}
-	if unused := snapshot.PendingReload; state == AccountStale {
-		account.Advice = unused.Advice
+	if unused := snapshot.PendingReload; state == AccountStaleCredentials {
+		account.Code, account.NeedsAttention, account.Advice = tokensource.CodeUnused, true, unused.Advice
 		account.UnusedCredentials = &TokenProblem{string(unused.Outcome), unused.Reason, unused.Advice, snapshot.PendingReloadAt.UTC()}
 	}
 	return account
-}
-
-// reason says why the account needs attention.
-func (a Account) reason() string {
-	if a.UnusedCredentials != nil {
-		return a.UnusedCredentials.Reason
-	}
-	return a.LastError.Reason
 }

@@ -4,7 +4,7 @@ package admin
 
 import (
 	"context"
-	"fmt"
+	"io"
 	"net/http"
 	"time"
 
@@ -32,15 +32,16 @@ type Config struct {
 	// StoreProblem returns why the token store is not used; empty while it is. It is nil if the token is not shared.
 	StoreProblem func() string
 	// Usage returns how apps call the broker; nil before it listens.
-	Usage func() *Usage
-	// Callers returns the callers; nil without named callers.
-	Callers func() Callers
+	Usage func() *ConnectionInfo
+	// Callers returns the programs that may use the broker, and which of their files an operator should fix. It is nil without
+	// named callers.
+	Callers func() (callers []Caller, problems []string)
 	// Settings lists the effective configuration, with secrets masked.
 	Settings []Setting
 }
 
-// Usage is how apps call the broker.
-type Usage struct {
+// ConnectionInfo is how apps call the broker.
+type ConnectionInfo struct {
 	API  string `json:"api"`  // base URL of the API
 	URL  string `json:"url"`  // base URL of the broker, which replaces it; followed by /@NAME for another account than the default
 	Curl string `json:"curl"` // curl with the options that the listener needs, without a URL
@@ -67,7 +68,9 @@ type Handler struct {
 func New(config Config) *Handler {
 	h := &Handler{config: config, history: newHistory(time.Now())}
 	for path, file := range pageFiles {
-		h.mux.Handle("GET "+path, file)
+		h.mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
+			write(w, http.StatusOK, file.contentType, file.content)
+		})
 	}
 	h.mux.HandleFunc("GET /status.json", func(w http.ResponseWriter, _ *http.Request) {
 		status := h.status(time.Now())
@@ -76,14 +79,14 @@ func New(config Config) *Handler {
 	})
 	h.mux.Handle("GET /metrics", config.Metrics.Handler())
 	h.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		writeText(w, http.StatusOK, "ok: the broker is running")
+		write(w, http.StatusOK, plainText, "ok: the broker is running\n")
 	})
 	h.mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if reason := notReadyReason(config.Draining(), config.Tokens()); reason != "" {
-			writeText(w, http.StatusServiceUnavailable, "not ready: "+reason)
+			write(w, http.StatusServiceUnavailable, plainText, "not ready: "+reason+"\n")
 			return
 		}
-		writeText(w, http.StatusOK, "ok: there is a valid token")
+		write(w, http.StatusOK, plainText, "ok: there is a valid token\n")
 	})
 	return h
 }
@@ -133,8 +136,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mux.ServeHTTP(w, r)
 }
 
-func writeText(w http.ResponseWriter, status int, text string) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+func write(w http.ResponseWriter, status int, contentType, content string) {
+	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
-	_, _ = fmt.Fprintln(w, text) // the client may have disconnected
+	_, _ = io.WriteString(w, content) // the client may have disconnected
 }

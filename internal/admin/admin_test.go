@@ -42,7 +42,7 @@ func config(snapshots ...tokensource.Snapshot) admin.Config {
 		Metrics:  counters,
 		InFlight: func() int64 { return 0 },
 		Draining: func() bool { return false },
-		Usage:    func() *admin.Usage { return nil },
+		Usage:    func() *admin.ConnectionInfo { return nil },
 
 		Operations: new(operations.Counts),
 		RulesAllow: func(operations.Operation) bool { return true },

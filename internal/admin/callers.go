@@ -5,13 +5,6 @@ import (
 	"time"
 )
 
-// Callers are the programs that may use the broker.
-type Callers struct {
-	Callers []Caller
-	// Problems say which files of callers an operator should fix.
-	Problems []string
-}
-
 // diagnoseCallers describes what is wrong with the files of callers: a caller may be refused, or have rights that it should not have
 // any more.
 func diagnoseCallers(problems []string) []Diagnosis {

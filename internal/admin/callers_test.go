@@ -26,7 +26,7 @@ func TestVerdictNamesFilesOfCallersThatCannotBeUsed(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				c := config(healthy("default"))
-				c.Callers = func() admin.Callers { return admin.Callers{Problems: test.problems} }
+				c.Callers = func() ([]admin.Caller, []string) { return nil, test.problems }
 				got := statusFor(t, run(t, c)).Diagnosis
 				if got.State != test.state || got.Summary != test.summary || got.Detail != test.detail {
 					t.Errorf("got %+v, want %s, %q and %q", got, test.state, test.summary, test.detail)

@@ -23,6 +23,9 @@ const (
 // causeOf returns why an account does not get a new token.
 func (c Config) causeOf(snapshot tokensource.Snapshot) Cause {
 	failure := snapshot.LastFailure
+	hasTokenURL := slices.ContainsFunc(c.Settings, func(setting Setting) bool {
+		return setting.Name == "ETRUSTED_TOKEN_URL" && setting.Source != "default"
+	})
 	switch {
 	case failure == nil && (snapshot.PendingReload == nil || !snapshot.Valid):
 		return CauseNone // without a token, the next attempt decides
@@ -34,16 +37,9 @@ func (c Config) causeOf(snapshot tokensource.Snapshot) Cause {
 		return CauseConfiguration
 	case failure.Outcome == tokensource.OutcomeRejected:
 		return CauseCredentials
-	case failure.Outcome == tokensource.OutcomeInvalidResponse && c.isSet("ETRUSTED_TOKEN_URL"):
+	case failure.Outcome == tokensource.OutcomeInvalidResponse && hasTokenURL:
 		return CauseConfiguration // a wrong URL is more likely than a broken login server
 	default:
 		return CauseLoginServer
 	}
-}
-
-// isSet reports whether a variable has a value other than its default.
-func (c Config) isSet(name string) bool {
-	return slices.ContainsFunc(c.Settings, func(setting Setting) bool {
-		return setting.Name == name && setting.Source != "default"
-	})
 }

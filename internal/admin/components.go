@@ -40,16 +40,17 @@ const (
 var componentSeverity = map[ComponentState]int{ComponentUnknown: 0, ComponentOK: 1, ComponentWarning: 2, ComponentFailing: 3}
 
 // components describes what requests depend on.
-func (h *Handler) components(accounts []Account, api apiHealth, now time.Time) Components {
+func (h *Handler) components(accounts []Account, recent traffic, now time.Time) Components {
 	withSince := func(name string, c Component) Component {
-		c.Since = h.history.since(name, string(c.State), now)
+		c.Since = h.history.since(subject{component: name}, string(c.State), now)
 		return c
 	}
 	login := worstComponent(accounts, loginServerComponent)
 	for _, account := range accounts {
 		login.LatencySeconds = max(login.LatencySeconds, account.LastDurationSeconds)
 	}
-	return Components{withSince("login server", login), withSince("token", worstComponent(accounts, tokenComponent)), withSince("api", api.component())}
+	token := worstComponent(accounts, tokenComponent)
+	return Components{withSince("login server", login), withSince("token", token), withSince("api", recent.apiComponent())}
 }
 
 // worstComponent returns the component of the account for which it is worst. If it does not fail for all, that is a warning.

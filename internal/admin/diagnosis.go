@@ -3,7 +3,6 @@ package admin
 import (
 	"cmp"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -55,7 +54,8 @@ func diagnose(status Status, t traffic) Diagnosis {
 			Advice: "Create a directory NAME with client_id and client_secret in ETRUSTED_ACCOUNTS_DIR, or set ETRUSTED_CLIENT_ID and ETRUSTED_CLIENT_SECRET and restart the broker.",
 		}
 	}
-	problems := slices.Concat(diagnoseTokens(status), explainErrors(t.api().diagnose(), status.Failures), diagnoseRefusals(status.Failures, t), diagnoseCallers(status.CallerProblems), status.TokenStore.diagnose())
+	problems := slices.Concat(diagnoseTokens(status), t.diagnoseAPI(status.Failures), t.diagnoseRefusals(status.Failures),
+		diagnoseCallers(status.CallerProblems), status.TokenStore.diagnose())
 	if len(problems) == 0 {
 		return Diagnosis{State: BrokerWorking, Cause: CauseNone, Summary: "Everything works.", Advice: "There is nothing to do."}
 	}
@@ -94,7 +94,7 @@ func (a Account) severity() int {
 	switch a.State {
 	case AccountRejected:
 		level++
-	case AccountStale:
+	case AccountStaleCredentials:
 		level--
 	}
 	return level
@@ -122,16 +122,17 @@ func diagnoseTokens(status Status) []Diagnosis {
 			sameProblem++
 		}
 	}
+	problem := cmp.Or(worst.UnusedCredentials, worst.LastError)
 	subject, why := affectedAccounts(len(status.Accounts), sameProblem, *worst), causeTexts[worst.Cause]
 	if worst.Code == tokensource.CodeUnreadable {
 		why = "the credentials cannot be read"
 	}
 	diagnosis := Diagnosis{
 		State: BrokerDegraded, Cause: worst.Cause, Code: worst.Code,
-		Summary: "Requests" + subject + " fail: " + why + ".", Detail: sentence(worst.reason()), Advice: worst.Advice,
+		Summary: "Requests" + subject + " fail: " + why + ".", Detail: sentence(problem.Reason), Advice: worst.Advice,
 	}
 	switch {
-	case worst.State == AccountStale && worst.Cause == CauseCredentials:
+	case worst.State == AccountStaleCredentials && worst.Cause == CauseCredentials:
 		diagnosis.Summary = "New credentials" + subject + " cannot be used; the old ones are still in use."
 	case worst.TokenValid:
 		diagnosis.Summary = "Requests" + subject + " will fail once the token expires: " + why + "."
@@ -171,25 +172,11 @@ func othersNeedAttention(accounts int) string {
 	return fmt.Sprintf("%d other accounts need attention.", accounts)
 }
 
-// explainErrors adds why the last request failed to the problem that the API returns errors, or does not answer.
-func explainErrors(problems []Diagnosis, failures []Failure) []Diagnosis {
-	last := slices.IndexFunc(failures, func(f Failure) bool {
-		return !f.Local && f.Status >= 500 || f.Local && (f.Status == http.StatusBadGateway || f.Status == http.StatusGatewayTimeout)
-	})
-	for i := range problems {
-		if p := &problems[i]; p.Code == codeAPIErrors && last >= 0 {
-			p.Detail += fmt.Sprintf(" The last one got %d, because %s.", failures[last].Status, failures[last].Reason)
-			p.Advice = cmp.Or(failures[last].Hint, p.Advice)
-		}
-	}
-	return problems
-}
-
 // diagnoseRefusals reports that the broker refuses many requests. The last one stands for all of them.
-func diagnoseRefusals(failures []Failure, t traffic) []Diagnosis {
-	refused := t.share(counter(metrics.CountRefused), metrics.Counts.Requests)
+func (t traffic) diagnoseRefusals(failures []Failure) []Diagnosis {
+	refused := t.share(metrics.CountRefused, metrics.Counts.Requests)
 	i := slices.IndexFunc(failures, func(f Failure) bool { return f.Local && f.Status < 500 })
-	if !refused.isLarge() || i < 0 {
+	if !refused.needsAttention() || i < 0 {
 		return nil
 	}
 	return []Diagnosis{{

@@ -17,7 +17,7 @@ import (
 var documented = map[string]reflect.Type{
 	"The broker":         reflect.TypeFor[admin.Status](),
 	"components":         reflect.TypeFor[admin.Component](),
-	"usage":              reflect.TypeFor[admin.Usage](),
+	"usage":              reflect.TypeFor[admin.ConnectionInfo](),
 	"callers":            reflect.TypeFor[admin.Caller](),
 	"failures":           reflect.TypeFor[admin.Failure](),
 	"traffic":            reflect.TypeFor[admin.TrafficMinute](),

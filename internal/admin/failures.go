@@ -17,7 +17,7 @@ type Failure struct {
 	Account string `json:"account,omitempty"` // empty if it was refused before its account was known
 	Caller  string `json:"caller,omitempty"`  // empty if it is unknown, or if there are no named callers
 	Method  string `json:"method"`
-	Path    string `json:"path"` // without query; its first bytes, see maxFailurePath
+	Path    string `json:"path"` // without query; its first 200 bytes
 	Status  int    `json:"status"`
 	// Local reports that the broker answered, not the API.
 	Local bool `json:"local"`
@@ -28,14 +28,7 @@ type Failure struct {
 	Hint string `json:"hint,omitempty"`
 }
 
-// The ring of failures takes at most some 20 kB: everything that a client chooses is cut.
-const (
-	maxFailures      = 20
-	maxFailureMethod = 16
-	maxFailurePath   = 200
-)
-
-// failures has the last failed requests, oldest first.
+// failures has the last 20 failed requests, oldest first: at most some 20 kB, because everything that a client chooses is cut.
 type failures struct {
 	mu   sync.Mutex
 	last []Failure
@@ -45,8 +38,8 @@ type failures struct {
 func (f *failures) record(failure Failure, now time.Time) {
 	failure.At, failure.Count = now.UTC(), 1
 	// Copies, because both are part of the string that has the whole header, with the query and the app's credentials.
-	failure.Method = strings.Clone(printable.Escape(failure.Method, maxFailureMethod))
-	failure.Path = strings.Clone(printable.Escape(failure.Path, maxFailurePath))
+	failure.Method = strings.Clone(printable.Escape(failure.Method, 16))
+	failure.Path = strings.Clone(printable.Escape(failure.Path, 200))
 	if failure.Reason == "" {
 		failure.Reason, failure.Hint = explain(failure)
 	}
@@ -60,7 +53,7 @@ func (f *failures) record(failure Failure, now time.Time) {
 		f.last = slices.Delete(f.last, same, same+1)
 	}
 	f.last = append(f.last, failure)
-	f.last = slices.Delete(f.last, 0, max(0, len(f.last)-maxFailures))
+	f.last = slices.Delete(f.last, 0, max(0, len(f.last)-20))
 }
 
 // newestFirst returns a copy of the failures.

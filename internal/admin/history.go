@@ -3,7 +3,6 @@ package admin
 import (
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -14,11 +13,8 @@ import (
 const (
 	// sampleInterval is the time between two samples of the counters, and so the largest error of a period's length.
 	sampleInterval = 10 * time.Second
-	shortWindow    = time.Minute
-	longWindow     = 5 * time.Minute
-	// maxSamples cover the long window, plus one before it.
-	maxSamples = int(longWindow/sampleInterval) + 2
-	maxMinutes = 60
+	// maxSamples cover five minutes, plus one before them.
+	maxSamples = int(5*time.Minute/sampleInterval) + 2
 )
 
 // history remembers earlier values of the counters and states. Its memory is bounded for each account.
@@ -27,11 +23,16 @@ type history struct {
 	samples   []sample                   // oldest first
 	traffic   []TrafficMinute            // of the last hour, oldest first
 	refreshes map[string][]RefreshMinute // by account, oldest first
-	changes   map[string]stateSince      // by what has the state: a component, or accountKeyPrefix and the name of an account
+	states    map[subject]stateSince
 }
 
-// accountKeyPrefix begins the keys of accounts in history.changes.
-const accountKeyPrefix = "account "
+// subject is what has a state: an account, or else a component.
+type subject struct{ account, component string }
+
+type stateSince struct {
+	state string
+	since time.Time
+}
 
 // sample has the counts of each account at one moment.
 type sample struct {
@@ -39,16 +40,11 @@ type sample struct {
 	counts map[string]metrics.Counts
 }
 
-type stateSince struct {
-	state string
-	since time.Time
-}
-
 func newHistory(now time.Time) history {
 	return history{
 		samples:   []sample{{at: now}},
 		refreshes: map[string][]RefreshMinute{},
-		changes:   map[string]stateSince{},
+		states:    map[subject]stateSince{},
 	}
 }
 
@@ -56,7 +52,7 @@ func newHistory(now time.Time) history {
 func (h *history) sample(now time.Time, counts map[string]metrics.Counts) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.countTraffic(sum(counts).Minus(sum(h.samples[len(h.samples)-1].counts)), now)
+	h.countTraffic(periodSince(h.samples[len(h.samples)-1], now, counts).counts[allAccounts], now)
 	h.samples = append(h.samples, sample{now, counts})
 	h.samples = slices.Delete(h.samples, 0, max(0, len(h.samples)-maxSamples))
 	removed := func(account string) bool {
@@ -64,17 +60,7 @@ func (h *history) sample(now time.Time, counts map[string]metrics.Counts) {
 		return !exists
 	}
 	maps.DeleteFunc(h.refreshes, func(account string, _ []RefreshMinute) bool { return removed(account) })
-	maps.DeleteFunc(h.changes, func(key string, _ stateSince) bool {
-		account, isAccount := strings.CutPrefix(key, accountKeyPrefix)
-		return isAccount && removed(account)
-	})
-}
-
-func sum(counts map[string]metrics.Counts) (all metrics.Counts) {
-	for _, one := range counts {
-		all = all.Plus(one)
-	}
-	return all
+	maps.DeleteFunc(h.states, func(of subject, _ stateSince) bool { return of.account != "" && removed(of.account) })
 }
 
 // before returns the latest sample that is at least window old, or else the first one.
@@ -90,14 +76,14 @@ func (h *history) before(now time.Time, window time.Duration) sample {
 	return from
 }
 
-// since returns for how long something has had a state: the time when that was first noticed.
-func (h *history) since(what, state string, now time.Time) time.Time {
+// since returns since when something has had a state: the time when that was first noticed.
+func (h *history) since(of subject, state string, now time.Time) time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.changes[what].state != state {
-		h.changes[what] = stateSince{state, now.UTC()}
+	if h.states[of].state != state {
+		h.states[of] = stateSince{state, now.UTC()}
 	}
-	return h.changes[what].since
+	return h.states[of].since
 }
 
 // TrafficMinute has the requests of one minute.
@@ -112,7 +98,7 @@ func (h *history) countTraffic(counts metrics.Counts, now time.Time) {
 	start := now.Add(-sampleInterval / 2).UTC().Truncate(time.Minute)
 	if n := len(h.traffic); n == 0 || !h.traffic[n-1].Start.Equal(start) {
 		h.traffic = append(h.traffic, TrafficMinute{Start: start})
-		h.traffic = slices.Delete(h.traffic, 0, max(0, len(h.traffic)-maxMinutes))
+		h.traffic = slices.Delete(h.traffic, 0, max(0, len(h.traffic)-60))
 	}
 	minute := &h.traffic[len(h.traffic)-1]
 	minute.Requests += counts.Requests()
@@ -137,19 +123,6 @@ type RefreshMinute struct {
 	SlowestSeconds  float64   `json:"slowest_seconds"`
 }
 
-func (m *RefreshMinute) count(outcome tokensource.Outcome) *uint64 {
-	switch outcome {
-	case tokensource.OutcomeSuccess:
-		return &m.Success
-	case tokensource.OutcomeRejected:
-		return &m.Rejected
-	case tokensource.OutcomeUnavailable:
-		return &m.Unavailable
-	default:
-		return &m.InvalidResponse
-	}
-}
-
 // recordRefresh counts a token request in the minute in which it ended.
 func (h *history) recordRefresh(event tokensource.RefreshEvent, now time.Time) {
 	h.mu.Lock()
@@ -160,7 +133,16 @@ func (h *history) recordRefresh(event tokensource.RefreshEvent, now time.Time) {
 		minutes = append(minutes, RefreshMinute{Start: start})
 	}
 	minute := &minutes[len(minutes)-1]
-	*minute.count(event.Outcome)++
+	switch event.Outcome {
+	case tokensource.OutcomeSuccess:
+		minute.Success++
+	case tokensource.OutcomeRejected:
+		minute.Rejected++
+	case tokensource.OutcomeUnavailable:
+		minute.Unavailable++
+	default:
+		minute.InvalidResponse++
+	}
 	minute.SlowestSeconds = max(minute.SlowestSeconds, event.Duration.Seconds())
 	h.refreshes[event.Account] = minutes
 }

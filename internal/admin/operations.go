@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -44,20 +45,14 @@ func (h *Handler) operations() ([]Operation, SuggestedAllowList) {
 	if len(counted) > 0 {
 		list.Line = "BROKER_ALLOW=" + patternsOf(counted)
 	}
-	all := []Operation{}
+	all, byCaller := []Operation{}, map[string][]operations.Operation{}
 	for _, one := range counted {
 		all = append(all, Operation{one.Caller, one.Method, one.Path, one.Count, one.LastUsed.UTC(), h.config.RulesAllow(one)})
+		byCaller[one.Caller] = append(byCaller[one.Caller], one)
 	}
-	for len(counted) > 0 { // they are sorted by caller
-		caller := counted[0].Caller
-		end := slices.IndexFunc(counted, func(one operations.Operation) bool { return one.Caller != caller })
-		if end < 0 {
-			end = len(counted)
-		}
-		if caller != "" {
-			list.Callers = append(list.Callers, CallerAllowList{caller, patternsOf(counted[:end])})
-		}
-		counted = counted[end:]
+	delete(byCaller, "")
+	for _, caller := range slices.Sorted(maps.Keys(byCaller)) {
+		list.Callers = append(list.Callers, CallerAllowList{caller, patternsOf(byCaller[caller])})
 	}
 	return all, list
 }

@@ -32,15 +32,9 @@ func noTokenReason(snapshot tokensource.Snapshot) string {
 		return ""
 	case snapshot.LastFailure != nil:
 		return snapshot.LastFailure.Error()
-	default:
-		return fetchStatus(snapshot)
-	}
-}
-
-// fetchStatus describes an account that has no token, and whose last token request has not failed.
-func fetchStatus(snapshot tokensource.Snapshot) string {
-	if snapshot.LastSuccess.IsZero() {
+	case snapshot.LastSuccess.IsZero():
 		return "the first token is being fetched"
+	default:
+		return "the token is no longer valid, and a new one is being fetched"
 	}
-	return "the token is no longer valid, and a new one is being fetched"
 }

@@ -36,16 +36,18 @@ type Window struct {
 // period has what was counted in a period that ends now.
 type period struct {
 	span   time.Duration
-	counts map[string]metrics.Counts // by account
-	sum    metrics.Counts
+	counts map[string]metrics.Counts // by account, with their sum at allAccounts
 }
+
+// allAccounts is no name of an account.
+const allAccounts = ""
 
 // periodSince returns the period that began with a sample. The requests of removed accounts are missing.
 func periodSince(from sample, now time.Time, counts map[string]metrics.Counts) period {
 	p := period{span: now.Sub(from.at), counts: map[string]metrics.Counts{}}
 	for account, current := range counts {
 		p.counts[account] = current.Minus(from.counts[account])
-		p.sum = p.sum.Plus(p.counts[account])
+		p.counts[allAccounts] = p.counts[allAccounts].Plus(p.counts[account])
 	}
 	return p
 }
@@ -56,28 +58,21 @@ type traffic struct{ minute, fiveMinutes, total period }
 func (h *Handler) recentTraffic(now time.Time) traffic {
 	counts := h.config.Metrics.Counts()
 	return traffic{
-		periodSince(h.history.before(now, shortWindow), now, counts),
-		periodSince(h.history.before(now, longWindow), now, counts),
+		periodSince(h.history.before(now, time.Minute), now, counts),
+		periodSince(h.history.before(now, 5*time.Minute), now, counts),
 		periodSince(sample{at: h.config.Started}, now, counts),
 	}
 }
 
 func (t traffic) of(account string) RequestCounts {
-	return RequestCounts{
-		windowOf(t.minute.counts[account], t.minute.span),
-		windowOf(t.fiveMinutes.counts[account], t.fiveMinutes.span),
-		windowOf(t.total.counts[account], t.total.span),
-	}
+	return RequestCounts{t.minute.window(account), t.fiveMinutes.window(account), t.total.window(account)}
 }
 
-func (t traffic) all() RequestCounts {
-	return RequestCounts{windowOf(t.minute.sum, t.minute.span), windowOf(t.fiveMinutes.sum, t.fiveMinutes.span), windowOf(t.total.sum, t.total.span)}
-}
-
-func windowOf(counts metrics.Counts, span time.Duration) Window {
+func (p period) window(account string) Window {
+	counts := p.counts[account]
 	return Window{
-		SpanSeconds:  ratio(span.Seconds(), 1, 3),
-		PerSecond:    ratio(float64(counts.Requests()), span.Seconds(), 3),
+		SpanSeconds:  ratio(p.span.Seconds(), 1, 3),
+		PerSecond:    ratio(float64(counts.Requests()), p.span.Seconds(), 3),
 		All:          counts.Requests(),
 		Success:      counts[metrics.CountSuccess],
 		Redirect:     counts[metrics.CountRedirect],
@@ -105,12 +100,14 @@ type share struct {
 }
 
 // share returns which part of the requests counted by all was also counted by part.
-func (t traffic) share(part, all func(metrics.Counts) uint64) share {
+func (t traffic) share(part metrics.Counter, all func(metrics.Counts) uint64) share {
+	minute, fiveMinutes := t.minute.counts[allAccounts], t.fiveMinutes.counts[allAccounts]
 	return share{
-		part: min(part(t.fiveMinutes.sum), all(t.fiveMinutes.sum)), // a sample may lie between two increments
-		all:  all(t.fiveMinutes.sum), ended: all(t.minute.sum) > 0 && part(t.minute.sum) == 0,
+		part:  min(fiveMinutes[part], all(fiveMinutes)), // a sample may lie between two increments
+		all:   all(fiveMinutes),
+		ended: all(minute) > 0 && minute[part] == 0,
 	}
 }
 
-// isLarge reports whether an operator should know: it is at least one request in ten, and lasts.
-func (s share) isLarge() bool { return s.part > 0 && s.part*10 >= s.all && !s.ended }
+// needsAttention reports whether an operator should know: it is at least one request in ten, and lasts.
+func (s share) needsAttention() bool { return s.part > 0 && s.part*10 >= s.all && !s.ended }

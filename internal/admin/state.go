@@ -11,24 +11,14 @@ type AccountState string
 
 // The states of an account.
 const (
-	AccountHealthy        AccountState = "healthy"           // the token is valid
-	AccountRefreshing     AccountState = "refreshing"        // the token is valid, and a new one is being fetched
-	AccountStarting       AccountState = "starting"          // no token, and the first attempt has not failed yet
-	AccountRefreshFailing AccountState = "failing"           // the token is valid, but the last refresh failed
-	AccountStale          AccountState = "stale_credentials" // the token is valid, but the credentials changed and the new ones cannot be used
-	AccountOutage         AccountState = "outage"            // no token, because the login server issues none
-	AccountRejected       AccountState = "rejected"          // the credentials are rejected, or cannot be read; the old token may still be valid
+	AccountHealthy          AccountState = "healthy"           // the token is valid
+	AccountRefreshing       AccountState = "refreshing"        // the token is valid, and a new one is being fetched
+	AccountStarting         AccountState = "starting"          // no token, and the first attempt has not failed yet
+	AccountRefreshFailing   AccountState = "failing"           // the token is valid, but the last refresh failed
+	AccountStaleCredentials AccountState = "stale_credentials" // the token is valid, but the credentials changed and the new ones cannot be used
+	AccountOutage           AccountState = "outage"            // no token, because the login server issues none
+	AccountRejected         AccountState = "rejected"          // the credentials are rejected, or cannot be read; the old token may still be valid
 )
-
-// needsAttention reports whether a state is a problem, which an operator may have to fix.
-func needsAttention(state AccountState) bool {
-	switch state {
-	case AccountRefreshFailing, AccountStale, AccountOutage, AccountRejected:
-		return true
-	default:
-		return false
-	}
-}
 
 func stateOf(snapshot tokensource.Snapshot) AccountState {
 	failure := snapshot.LastFailure
@@ -42,23 +32,11 @@ func stateOf(snapshot tokensource.Snapshot) AccountState {
 	case !snapshot.Valid:
 		return AccountStarting
 	case snapshot.PendingReload != nil:
-		return AccountStale
+		return AccountStaleCredentials
 	case !snapshot.FetchingSince.IsZero():
 		return AccountRefreshing
 	default:
 		return AccountHealthy
-	}
-}
-
-// codeOf returns the code of an account's problem; empty without one.
-func codeOf(snapshot tokensource.Snapshot, state AccountState) string {
-	switch {
-	case state == AccountStale:
-		return tokensource.CodeUnused
-	case snapshot.LastFailure != nil:
-		return snapshot.LastFailure.Code()
-	default:
-		return ""
 	}
 }
 
@@ -70,8 +48,8 @@ func summarize(snapshot tokensource.Snapshot, state AccountState) string {
 	case state == AccountRefreshing:
 		return "The token is valid, and is being refreshed."
 	case state == AccountStarting:
-		return sentence(fetchStatus(snapshot)) + " Requests wait for it."
-	case state == AccountStale:
+		return sentence(noTokenReason(snapshot)) + " Requests wait for it."
+	case state == AccountStaleCredentials:
 		return "The token is valid. The new credentials cannot be used; the old ones are still in use."
 	case !snapshot.Valid:
 		return "There is no token. Requests fail."

@@ -22,7 +22,7 @@ type Status struct {
 	Draining       bool       `json:"draining"`
 	Components     Components `json:"components"`
 	// Usage is absent before the broker listens.
-	Usage *Usage `json:"usage,omitempty"`
+	Usage *ConnectionInfo `json:"usage,omitempty"`
 	// Callers has the programs that may use the broker, by name, and CallerProblems what is wrong with their files. Both are absent
 	// if there are no callers with names.
 	Callers        []Caller `json:"callers,omitempty"`
@@ -84,7 +84,7 @@ func (h *Handler) status(now time.Time) Status {
 		Failures:         h.failures.newestFirst(),
 		TokenStore:       h.tokenStore(),
 		Accounts:         []Account{},
-		Requests:         recent.all(),
+		Requests:         recent.of(allAccounts),
 		RequestsInFlight: c.InFlight(),
 		Traffic:          h.history.trafficOfLastHour(),
 		Replays:          c.Metrics.Retries(metrics.NoAccount),
@@ -100,12 +100,11 @@ func (h *Handler) status(now time.Time) Status {
 		status.Accounts = append(status.Accounts, account)
 	}
 	if c.Callers != nil {
-		current := c.Callers()
-		status.Callers, status.CallerProblems = current.Callers, current.Problems
+		status.Callers, status.CallerProblems = c.Callers()
 	}
-	status.Components = h.components(status.Accounts, recent.api(), now)
+	status.Components = h.components(status.Accounts, recent, now)
 	status.Diagnosis = diagnose(status, recent)
-	status.Since = h.history.since("broker", string(status.State)+" "+status.Summary, now)
+	status.Since = h.history.since(subject{component: "broker"}, string(status.State)+" "+status.Summary, now)
 	return status
 }
 

@@ -42,8 +42,8 @@ func eventful(t *testing.T) *admin.Handler {
 	})
 	c.Started = now.Add(-26 * time.Hour)
 	c.InFlight = func() int64 { return 3 }
-	c.Usage = func() *admin.Usage {
-		return &admin.Usage{API: "https://api.example", URL: "http://localhost:8080", Curl: "curl --cacert ca.crt"}
+	c.Usage = func() *admin.ConnectionInfo {
+		return &admin.ConnectionInfo{API: "https://api.example", URL: "http://localhost:8080", Curl: "curl --cacert ca.crt"}
 	}
 	c.Settings = []admin.Setting{{Name: "ETRUSTED_CLIENT_SECRET", Value: "(set, 36 bytes)", Source: "environment", Meaning: "the Client Secret"}}
 	c.RulesAllow = func(one operations.Operation) bool { return one.Method == "GET" }

@@ -32,9 +32,9 @@ type broker struct {
 	proxy    *proxy.Proxy
 	metrics  *metrics.Metrics
 	pages    *admin.Handler
-	usage    atomic.Pointer[admin.Usage] // without the access key; nil before the broker listens
-	readers  sync.Map                    // of a secret file, who besides the broker could read it when it was last examined
-	misspelt sync.Map                    // the paths of files with misspelt names that a warning has named
+	usage    atomic.Pointer[admin.ConnectionInfo] // without the access key; nil before the broker listens
+	readers  sync.Map                             // of a secret file, who besides the broker could read it when it was last examined
+	misspelt sync.Map                             // the paths of files with misspelt names that a warning has named
 	app      *http1.Server
 	admin    *http.Server
 	reloader *credentialReloader

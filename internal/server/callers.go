@@ -141,18 +141,17 @@ func (d *callerDirectory) awaitExpiry(all []*access.Caller) {
 }
 
 // callersStatus returns what the status page shows of the callers.
-func (b *broker) callersStatus() admin.Callers {
+func (b *broker) callersStatus() (callers []admin.Caller, problems []string) {
 	current := b.callers.current.Load()
-	status := admin.Callers{Problems: current.Problems}
 	usage := b.usage.Load()
 	for _, caller := range current.Callers {
 		one := admin.Caller{Name: caller.Name, Accounts: caller.Accounts, Expires: caller.Expires.UTC()}
 		if usage != nil {
 			one.Curl = usage.Curl + callerKeyOption(b.config, caller)
 		}
-		status.Callers = append(status.Callers, one)
+		callers = append(callers, one)
 	}
-	return status
+	return callers, current.Problems
 }
 
 // deleteUsage removes what is known of a removed caller's use of the API.

@@ -13,7 +13,7 @@ import (
 )
 
 // Usage returns how apps on this machine call the broker on one of its listeners. Curl lacks the access key.
-func Usage(c config.Config, app net.Listener) admin.Usage {
+func Usage(c config.Config, app net.Listener) admin.ConnectionInfo {
 	address := LocalAddress(app)
 	curl, url := CurlCommand, "http://"+address
 	if app.Addr().Network() == "unix" {
@@ -25,11 +25,11 @@ func Usage(c config.Config, app net.Listener) admin.Usage {
 	if c.TLSClientCAFile != "" {
 		curl += " --cert CERTIFICATE --key KEY"
 	}
-	return admin.Usage{API: c.APIURL, URL: url, Curl: curl}
+	return admin.ConnectionInfo{API: c.APIURL, URL: url, Curl: curl}
 }
 
 // currentUsage returns how apps call the broker, with an access key if they need one; nil before the broker listens.
-func (b *broker) currentUsage() *admin.Usage {
+func (b *broker) currentUsage() *admin.ConnectionInfo {
 	usage := b.usage.Load()
 	if usage == nil {
 		return nil

@@ -45,7 +45,7 @@ func TestUsageHasWhatListenerNeeds(t *testing.T) {
 			if runtime.GOOS == "windows" {
 				test.curl = strings.NewReplacer("curl", "curl.exe", "head -n 1", "Get-Content -TotalCount 1", "$BROKER", "$env:BROKER").Replace(test.curl)
 			}
-			want := admin.Usage{API: "https://api.example", URL: test.url, Curl: test.curl}
+			want := admin.ConnectionInfo{API: "https://api.example", URL: test.url, Curl: test.curl}
 			got := server.Usage(test.config, listenerAt{address: test.address})
 			if got.Curl += server.CurlAccessKeyOption(test.config, nil); got != want {
 				t.Errorf("got %+v, want %+v", got, want)
