@@ -46,7 +46,11 @@ func (c collector) collectRequests(ch chan<- prometheus.Metric) {
 		name, account := key.(string), value.(*accountCounts)
 		account.requests.Range(func(caller, value any) bool {
 			value.(*requestCounts).each(func(method string, status int, local, others uint64) {
-				requests(float64(local+others), withCaller(caller.(string), name, method, codeLabel(status))...)
+				code := "other"
+				if status != 0 {
+					code = strconv.Itoa(status)
+				}
+				requests(float64(local+others), withCaller(caller.(string), name, method, code)...)
 			})
 			return true
 		})
@@ -77,12 +81,4 @@ func (c collector) collectRequests(ch chan<- prometheus.Metric) {
 	for outcome, count := range c.passedThrough {
 		passedThrough(float64(count.Load()), outcome)
 	}
-}
-
-// codeLabel returns "other" for 0, which stands for all numbers that are no HTTP status code.
-func codeLabel(status int) string {
-	if status == 0 {
-		return "other"
-	}
-	return strconv.Itoa(status)
 }

@@ -4,6 +4,7 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"time"
@@ -75,7 +76,11 @@ func New(config Config) *Handler {
 	h.mux.HandleFunc("GET /status.json", func(w http.ResponseWriter, _ *http.Request) {
 		status := h.status(time.Now())
 		status.Operations, status.AllowList = h.operations()
-		writeStatus(w, status)
+		w.Header().Set("Content-Type", "application/json")
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		encoder.SetEscapeHTML(false) // it is not embedded in HTML
+		_ = encoder.Encode(status)   // the client may have disconnected
 	})
 	h.mux.Handle("GET /metrics", config.Metrics.Handler())
 	h.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {

@@ -68,62 +68,38 @@ func diagnose(status Status, t traffic) Diagnosis {
 	return worst
 }
 
-// mostSevere returns the account with the most severe problem, the first of several; nil if no account needs attention. A
-// default account without a token always wins, because that is why the broker is not ready.
-func mostSevere(status Status) *Account {
-	var worst *Account
-	for i, account := range status.Accounts {
-		switch {
-		case !account.NeedsAttention:
-		case account.Account == tokensource.DefaultAccount && !account.TokenValid:
-			return &status.Accounts[i]
-		case worst == nil || account.severity() > worst.severity():
-			worst = &status.Accounts[i]
-		}
-	}
-	return worst
-}
-
 // severity orders accounts that need attention. No token is worse than a valid one; rejected credentials, which need a fix,
 // are worse than an outage, which may end; least severe is a token that is still refreshed, with the old credentials.
 func (a Account) severity() int {
-	level := 0
+	severity := map[AccountState]int{AccountRejected: 1, AccountStaleCredentials: -1}[a.State]
 	if !a.TokenValid {
-		level += 2
+		severity += 2
 	}
-	switch a.State {
-	case AccountRejected:
-		level++
-	case AccountStaleCredentials:
-		level--
-	}
-	return level
+	return severity
 }
 
-// diagnoseTokens describes the worst problem of the tokens.
+// diagnoseTokens describes the worst problem of the tokens. That of a default account without a token always wins, because that is
+// why the broker is not ready.
 func diagnoseTokens(status Status) []Diagnosis {
-	worst := mostSevere(status)
+	affected := slices.DeleteFunc(slices.Clone(status.Accounts), func(a Account) bool { return !a.NeedsAttention })
 	switch {
-	case worst == nil && status.Ready:
+	case len(affected) == 0 && status.Ready:
 		return nil
-	case worst == nil:
+	case len(affected) == 0:
 		return []Diagnosis{{
 			State: BrokerStarting, Cause: CauseNone,
 			Summary: "The broker is fetching a token.", Detail: "Requests wait for it.", Advice: "Wait some seconds.",
 		}}
 	}
-	sameProblem, needAttention := 0, 0
-	for _, account := range status.Accounts {
-		if !account.NeedsAttention {
-			continue
-		}
-		needAttention++
-		if account.severity() == worst.severity() && account.Cause == worst.Cause {
-			sameProblem++
+	worst := slices.MaxFunc(affected, func(a, b Account) int { return cmp.Compare(a.severity(), b.severity()) })
+	for _, account := range affected {
+		if account.Account == tokensource.DefaultAccount && !account.TokenValid {
+			worst = account
 		}
 	}
+	others := slices.DeleteFunc(slices.Clone(affected), func(a Account) bool { return a.severity() == worst.severity() && a.Cause == worst.Cause })
 	problem := cmp.Or(worst.UnusedCredentials, worst.LastError)
-	subject, why := affectedAccounts(len(status.Accounts), sameProblem, *worst), causeTexts[worst.Cause]
+	subject, why := affectedAccounts(len(status.Accounts), len(affected)-len(others), worst), causeTexts[worst.Cause]
 	if worst.Code == tokensource.CodeUnreadable {
 		why = "the credentials cannot be read"
 	}
@@ -139,8 +115,12 @@ func diagnoseTokens(status Status) []Diagnosis {
 	case !status.Ready:
 		diagnosis.State = BrokerDown
 	}
-	if others := needAttention - sameProblem; others > 0 {
-		diagnosis.Detail += " " + othersNeedAttention(others)
+	switch len(others) {
+	case 0:
+	case 1:
+		diagnosis.Detail += " Another account needs attention."
+	default:
+		diagnosis.Detail += fmt.Sprintf(" %d other accounts need attention.", len(others))
 	}
 	return []Diagnosis{diagnosis}
 }
@@ -165,13 +145,6 @@ var causeTexts = map[Cause]string{
 	CauseConfiguration: "the server at ETRUSTED_TOKEN_URL issues no token for this configuration",
 }
 
-func othersNeedAttention(accounts int) string {
-	if accounts == 1 {
-		return "Another account needs attention."
-	}
-	return fmt.Sprintf("%d other accounts need attention.", accounts)
-}
-
 // diagnoseRefusals reports that the broker refuses many requests. The last one stands for all of them.
 func (t traffic) diagnoseRefusals(failures []Failure) []Diagnosis {
 	refused := t.share(metrics.CountRefused, metrics.Counts.Requests)
@@ -183,6 +156,23 @@ func (t traffic) diagnoseRefusals(failures []Failure) []Diagnosis {
 		State: BrokerDegraded, Cause: CauseApp, Code: failures[i].Code, Summary: "The broker refuses requests.",
 		Detail: fmt.Sprintf("It refused %d of %d requests in the last 5 minutes, the last one because %s.", refused.part, refused.all, failures[i].Reason),
 		Advice: failures[i].Hint,
+	}}
+}
+
+// diagnoseCallers describes what is wrong with the files of callers: a caller may be refused, or have rights that it should not have
+// any more.
+func diagnoseCallers(problems []string) []Diagnosis {
+	if len(problems) == 0 {
+		return nil
+	}
+	detail := sentence(problems[0])
+	if more := len(problems) - 1; more > 0 {
+		detail += fmt.Sprintf(" More such problems: %d.", more)
+	}
+	return []Diagnosis{{
+		State: BrokerDegraded, Cause: CauseConfiguration, Code: "caller-files",
+		Summary: "Files of callers cannot be used.", Detail: detail,
+		Advice: "Correct the files in BROKER_CALLERS_DIR. They are read again at once.",
 	}}
 }
 

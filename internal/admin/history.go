@@ -150,13 +150,10 @@ func (h *history) recordRefresh(event tokensource.RefreshEvent, now time.Time) {
 // lastHour returns a copy of the minutes that began in the last hour. It omits those in the future: after the clock was set back,
 // they would stay until it reaches them again.
 func lastHour(minutes []RefreshMinute, now time.Time) []RefreshMinute {
-	recent := []RefreshMinute{}
-	for _, minute := range minutes {
-		if age := now.Sub(minute.Start); age >= 0 && age < time.Hour {
-			recent = append(recent, minute)
-		}
-	}
-	return recent
+	return slices.DeleteFunc(append([]RefreshMinute{}, minutes...), func(minute RefreshMinute) bool {
+		age := now.Sub(minute.Start)
+		return age < 0 || age >= time.Hour
+	})
 }
 
 // refreshesOf returns an account's minutes of the last hour, oldest first.

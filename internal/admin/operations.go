@@ -9,6 +9,17 @@ import (
 	"etrusted-broker/internal/operations"
 )
 
+// Caller is a program that may use the broker.
+type Caller struct {
+	Name string `json:"name"`
+	// Accounts are those that it may use, the one for requests that name none first.
+	Accounts []string `json:"accounts"`
+	// Expires is when its access ends; absent if it does not.
+	Expires time.Time `json:"expires,omitzero"`
+	// Curl is curl with the options that the listener needs, and the caller's key if it has one, without a URL.
+	Curl string `json:"curl,omitempty"`
+}
+
 // Operation is an operation of the API that apps use.
 type Operation struct {
 	Caller   string    `json:"caller,omitempty"` // absent if callers are not distinguished

@@ -1,8 +1,6 @@
 package admin
 
 import (
-	"encoding/json"
-	"net/http"
 	"time"
 
 	"etrusted-broker/metrics"
@@ -58,14 +56,6 @@ type TokenStoreStatus struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-func (h *Handler) tokenStore() *TokenStoreStatus {
-	if h.config.StoreProblem == nil {
-		return nil
-	}
-	problem := h.config.StoreProblem()
-	return &TokenStoreStatus{Working: problem == "", Problem: problem}
-}
-
 // status collects the data. It reads each source once, so that the result is consistent.
 func (h *Handler) status(now time.Time) Status {
 	c := h.config
@@ -82,7 +72,6 @@ func (h *Handler) status(now time.Time) Status {
 		Draining:         draining,
 		Usage:            c.Usage(),
 		Failures:         h.failures.newestFirst(),
-		TokenStore:       h.tokenStore(),
 		Accounts:         []Account{},
 		Requests:         recent.of(allAccounts),
 		RequestsInFlight: c.InFlight(),
@@ -99,6 +88,10 @@ func (h *Handler) status(now time.Time) Status {
 		}
 		status.Accounts = append(status.Accounts, account)
 	}
+	if c.StoreProblem != nil {
+		problem := c.StoreProblem()
+		status.TokenStore = &TokenStoreStatus{Working: problem == "", Problem: problem}
+	}
 	if c.Callers != nil {
 		status.Callers, status.CallerProblems = c.Callers()
 	}
@@ -106,12 +99,4 @@ func (h *Handler) status(now time.Time) Status {
 	status.Diagnosis = diagnose(status, recent)
 	status.Since = h.history.since(subject{component: "broker"}, string(status.State)+" "+status.Summary, now)
 	return status
-}
-
-func writeStatus(w http.ResponseWriter, status Status) {
-	w.Header().Set("Content-Type", "application/json")
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false) // it is not embedded in HTML
-	_ = encoder.Encode(status)   // the client may have disconnected
 }
