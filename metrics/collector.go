@@ -12,23 +12,21 @@ type collector struct{ *Metrics }
 // Describe implements prometheus.Collector. It describes nothing: which series there are depends on accounts and callers.
 func (collector) Describe(chan<- *prometheus.Desc) {}
 
-// Collect implements prometheus.Collector.
-func (c collector) Collect(ch chan<- prometheus.Metric) {
-	c.collectRequests(ch)
-	collectTokens(ch, c.config.Tokens())
-}
+// sendSeries exports one series of a metric.
+type sendSeries func(value float64, labelValues ...string)
 
-// seriesSender returns a function that exports one series of a metric.
-func seriesSender(ch chan<- prometheus.Metric, kind prometheus.ValueType, name, help string, labels ...string) func(value float64, labelValues ...string) {
+func newSeriesSender(ch chan<- prometheus.Metric, kind prometheus.ValueType, name, help string, labels ...string) sendSeries {
 	desc := prometheus.NewDesc(namespace+"_"+name, help, labels, nil)
 	return func(value float64, labelValues ...string) {
 		ch <- prometheus.MustNewConstMetric(desc, kind, value, labelValues...)
 	}
 }
 
-func (c collector) collectRequests(ch chan<- prometheus.Metric) {
-	counter := func(name, help string, labels ...string) func(value float64, labelValues ...string) {
-		return seriesSender(ch, prometheus.CounterValue, name, help, labels...)
+// Collect implements prometheus.Collector.
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	collectTokens(ch, c.config.Tokens())
+	counter := func(name, help string, labels ...string) sendSeries {
+		return newSeriesSender(ch, prometheus.CounterValue, name, help, labels...)
 	}
 	withCaller := func(caller string, others ...string) []string {
 		if c.config.HasCallers {

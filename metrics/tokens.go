@@ -41,17 +41,17 @@ var tokenMetrics = []struct {
 
 func collectTokens(ch chan<- prometheus.Metric, snapshots []tokensource.Snapshot) {
 	for _, metric := range tokenMetrics {
-		send := seriesSender(ch, metric.kind, metric.name, metric.help, "account")
+		send := newSeriesSender(ch, metric.kind, metric.name, metric.help, "account")
 		for _, snapshot := range snapshots {
 			if snapshot.Shared || !strings.HasPrefix(metric.name, "token_store_") {
 				send(metric.value(snapshot), snapshot.Account)
 			}
 		}
 	}
-	refreshes := seriesSender(ch, prometheus.CounterValue, "token_refreshes_total",
+	refreshes := newSeriesSender(ch, prometheus.CounterValue, "token_refreshes_total",
 		"Token requests by outcome. A rise of rejected means that the credentials are wrong; of unavailable, that the login server is down or unreachable; of invalid_response, that something else answers in place of the login server.",
 		"account", "outcome")
-	reloads := seriesSender(ch, prometheus.CounterValue, "credential_reloads_total",
+	reloads := newSeriesSender(ch, prometheus.CounterValue, "credential_reloads_total",
 		"Reloads of changed credentials by outcome. A rise of rejected means that the new pair is wrong; of unreadable, that a file is missing or empty. The old pair stays in use.",
 		"account", "outcome")
 	for _, snapshot := range snapshots {

@@ -51,7 +51,7 @@ type Account struct {
 	CredentialsChanged time.Time                            `json:"credentials_changed,omitzero"`
 	// LastError is why the last token request failed; absent if it succeeded.
 	LastError *TokenProblem `json:"last_error,omitempty"`
-	// UnusedCredentials says why changed credentials are not used; present only in the state AccountStaleCredentials.
+	// UnusedCredentials says why changed credentials are not used; present only in the state AccountReloadFailing.
 	UnusedCredentials *TokenProblem `json:"unused_credentials,omitempty"`
 	Requests          RequestCounts `json:"requests"`
 }
@@ -78,7 +78,7 @@ func (h *Handler) account(snapshot tokensource.Snapshot, recent traffic, now tim
 		Account:               snapshot.Account,
 		API:                   snapshot.API,
 		State:                 state,
-		Since:                 h.history.since(subject{account: snapshot.Account}, string(state), now),
+		Since:                 h.history.since(stateKey{account: snapshot.Account}, string(state), now),
 		Cause:                 h.config.causeOf(snapshot),
 		Summary:               summarize(snapshot, state),
 		TokenValid:            snapshot.Valid,
@@ -113,7 +113,7 @@ func (h *Handler) account(snapshot tokensource.Snapshot, recent traffic, now tim
 	if snapshot.Shared {
 		account.Shared = &SharedToken{snapshot.HoldsLease, snapshot.FromPeer, snapshot.StoreHits, snapshot.StoreErrors}
 	}
-	if unused := snapshot.PendingReload; state == AccountStaleCredentials {
+	if unused := snapshot.PendingReload; state == AccountReloadFailing {
 		account.Code, account.NeedsAttention, account.Advice = tokensource.CodeUnused, true, unused.Advice
 		account.UnusedCredentials = &TokenProblem{string(unused.Outcome), unused.Reason, unused.Advice, snapshot.PendingReloadAt.UTC()}
 	}

@@ -42,7 +42,7 @@ var componentSeverity = map[ComponentState]int{ComponentUnknown: 0, ComponentOK:
 // components describes what requests depend on.
 func (h *Handler) components(accounts []Account, recent traffic, now time.Time) Components {
 	withSince := func(name string, c Component) Component {
-		c.Since = h.history.since(subject{component: name}, string(c.State), now)
+		c.Since = h.history.since(stateKey{component: name}, string(c.State), now)
 		return c
 	}
 	login := worstComponent(accounts, loginServerComponent)

@@ -71,7 +71,7 @@ func diagnose(status Status, t traffic) Diagnosis {
 // severity orders accounts that need attention. No token is worse than a valid one; rejected credentials, which need a fix,
 // are worse than an outage, which may end; least severe is a token that is still refreshed, with the old credentials.
 func (a Account) severity() int {
-	severity := map[AccountState]int{AccountRejected: 1, AccountStaleCredentials: -1}[a.State]
+	severity := map[AccountState]int{AccountRejected: 1, AccountReloadFailing: -1}[a.State]
 	if !a.TokenValid {
 		severity += 2
 	}
@@ -108,7 +108,7 @@ func diagnoseTokens(status Status) []Diagnosis {
 		Summary: "Requests" + subject + " fail: " + why + ".", Detail: sentence(problem.Reason), Advice: worst.Advice,
 	}
 	switch {
-	case worst.State == AccountStaleCredentials && worst.Cause == CauseCredentials:
+	case worst.State == AccountReloadFailing && worst.Cause == CauseCredentials:
 		diagnosis.Summary = "New credentials" + subject + " cannot be used; the old ones are still in use."
 	case worst.TokenValid:
 		diagnosis.Summary = "Requests" + subject + " will fail once the token expires: " + why + "."

@@ -96,9 +96,9 @@ func TestDescribesAccountStates(t *testing.T) {
 		}, "default", admin.AccountRejected, admin.CauseConfiguration, badKey, aging},
 		{"rejected", func() tokensource.Snapshot { return without(failing("default", rejected)) }, "default", admin.AccountRejected, admin.CauseCredentials, badKey, none},
 		{"rejected, token still valid", func() tokensource.Snapshot { return failing("default", rejected) }, "default", admin.AccountRejected, admin.CauseCredentials, badKey, aging},
-		{"new credentials rejected", func() tokensource.Snapshot { return stale("default", tokensource.ReloadRejected) }, "default", admin.AccountStaleCredentials, admin.CauseCredentials, rotation, unused},
-		{"new credentials unreadable", func() tokensource.Snapshot { return stale("default", tokensource.ReloadUnreadable) }, "default", admin.AccountStaleCredentials, admin.CauseCredentials, rotation, unused},
-		{"changed during an outage", func() tokensource.Snapshot { return stale("default", tokensource.ReloadPostponed) }, "default", admin.AccountStaleCredentials, admin.CauseLoginServer, rotation, unused},
+		{"new credentials rejected", func() tokensource.Snapshot { return stale("default", tokensource.ReloadRejected) }, "default", admin.AccountReloadFailing, admin.CauseCredentials, rotation, unused},
+		{"new credentials unreadable", func() tokensource.Snapshot { return stale("default", tokensource.ReloadUnreadable) }, "default", admin.AccountReloadFailing, admin.CauseCredentials, rotation, unused},
+		{"changed during an outage", func() tokensource.Snapshot { return stale("default", tokensource.ReloadPostponed) }, "default", admin.AccountReloadFailing, admin.CauseLoginServer, rotation, unused},
 		{"changed while the first token is fetched", func() tokensource.Snapshot { return without(stale("default", tokensource.ReloadRejected)) }, "default", admin.AccountStarting, admin.CauseNone, "", refetching},
 	}
 	for _, test := range tests {

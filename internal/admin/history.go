@@ -23,11 +23,11 @@ type history struct {
 	samples   []sample                   // oldest first
 	traffic   []TrafficMinute            // of the last hour, oldest first
 	refreshes map[string][]RefreshMinute // by account, oldest first
-	states    map[subject]stateSince
+	states    map[stateKey]stateSince
 }
 
-// subject is what has a state: an account, or else a component.
-type subject struct{ account, component string }
+// stateKey names what has a state: an account, or else a component.
+type stateKey struct{ account, component string }
 
 type stateSince struct {
 	state string
@@ -44,7 +44,7 @@ func newHistory(now time.Time) history {
 	return history{
 		samples:   []sample{{at: now}},
 		refreshes: map[string][]RefreshMinute{},
-		states:    map[subject]stateSince{},
+		states:    map[stateKey]stateSince{},
 	}
 }
 
@@ -60,7 +60,7 @@ func (h *history) sample(now time.Time, counts map[string]metrics.Counts) {
 		return !exists
 	}
 	maps.DeleteFunc(h.refreshes, func(account string, _ []RefreshMinute) bool { return removed(account) })
-	maps.DeleteFunc(h.states, func(of subject, _ stateSince) bool { return of.account != "" && removed(of.account) })
+	maps.DeleteFunc(h.states, func(key stateKey, _ stateSince) bool { return key.account != "" && removed(key.account) })
 }
 
 // before returns the latest sample that is at least window old, or else the first one.
@@ -76,14 +76,14 @@ func (h *history) before(now time.Time, window time.Duration) sample {
 	return from
 }
 
-// since returns since when something has had a state: the time when that was first noticed.
-func (h *history) since(of subject, state string, now time.Time) time.Time {
+// since returns when it was first noticed that something has its current state.
+func (h *history) since(key stateKey, state string, now time.Time) time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.states[of].state != state {
-		h.states[of] = stateSince{state, now.UTC()}
+	if h.states[key].state != state {
+		h.states[key] = stateSince{state, now.UTC()}
 	}
-	return h.states[of].since
+	return h.states[key].since
 }
 
 // TrafficMinute has the requests of one minute.

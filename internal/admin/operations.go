@@ -54,7 +54,7 @@ func (h *Handler) operations() ([]Operation, SuggestedAllowList) {
 	counted, evicted := h.config.Operations.All()
 	list := SuggestedAllowList{Mode: h.config.AllowMode, Evicted: evicted}
 	if len(counted) > 0 {
-		list.Line = "BROKER_ALLOW=" + patternsOf(counted)
+		list.Line = "BROKER_ALLOW=" + strings.Join(operations.Patterns(counted), ", ")
 	}
 	all, byCaller := []Operation{}, map[string][]operations.Operation{}
 	for _, one := range counted {
@@ -63,11 +63,7 @@ func (h *Handler) operations() ([]Operation, SuggestedAllowList) {
 	}
 	delete(byCaller, "")
 	for _, caller := range slices.Sorted(maps.Keys(byCaller)) {
-		list.Callers = append(list.Callers, CallerAllowList{caller, patternsOf(byCaller[caller])})
+		list.Callers = append(list.Callers, CallerAllowList{caller, strings.Join(operations.Patterns(byCaller[caller]), ", ")})
 	}
 	return all, list
-}
-
-func patternsOf(counted []operations.Operation) string {
-	return strings.Join(operations.Patterns(counted), ", ")
 }

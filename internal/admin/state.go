@@ -12,13 +12,13 @@ type AccountState string
 
 // The states of an account.
 const (
-	AccountHealthy          AccountState = "healthy"           // the token is valid
-	AccountRefreshing       AccountState = "refreshing"        // the token is valid, and a new one is being fetched
-	AccountStarting         AccountState = "starting"          // no token, and the first attempt has not failed yet
-	AccountRefreshFailing   AccountState = "failing"           // the token is valid, but the last refresh failed
-	AccountStaleCredentials AccountState = "stale_credentials" // the token is valid, but the credentials changed and the new ones cannot be used
-	AccountOutage           AccountState = "outage"            // no token, because the login server issues none
-	AccountRejected         AccountState = "rejected"          // the credentials are rejected, or cannot be read; the old token may still be valid
+	AccountHealthy        AccountState = "healthy"           // the token is valid
+	AccountRefreshing     AccountState = "refreshing"        // the token is valid, and a new one is being fetched
+	AccountStarting       AccountState = "starting"          // no token, and the first attempt has not failed yet
+	AccountRefreshFailing AccountState = "failing"           // the token is valid, but the last refresh failed
+	AccountReloadFailing  AccountState = "stale_credentials" // the token is valid, but the credentials changed and the new ones cannot be used
+	AccountOutage         AccountState = "outage"            // no token, because the login server issues none
+	AccountRejected       AccountState = "rejected"          // the credentials are rejected, or cannot be read; the old token may still be valid
 )
 
 func stateOf(snapshot tokensource.Snapshot) AccountState {
@@ -33,7 +33,7 @@ func stateOf(snapshot tokensource.Snapshot) AccountState {
 	case !snapshot.Valid:
 		return AccountStarting
 	case snapshot.PendingReload != nil:
-		return AccountStaleCredentials
+		return AccountReloadFailing
 	case !snapshot.FetchingSince.IsZero():
 		return AccountRefreshing
 	default:
@@ -50,7 +50,7 @@ func summarize(snapshot tokensource.Snapshot, state AccountState) string {
 		return "The token is valid, and is being refreshed."
 	case state == AccountStarting:
 		return sentence(noTokenReason(snapshot)) + " Requests wait for it."
-	case state == AccountStaleCredentials:
+	case state == AccountReloadFailing:
 		return "The token is valid. The new credentials cannot be used; the old ones are still in use."
 	case !snapshot.Valid:
 		return "There is no token. Requests fail."

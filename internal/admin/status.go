@@ -78,8 +78,9 @@ func (h *Handler) status(now time.Time) Status {
 		Traffic:          h.history.trafficOfLastHour(),
 		Replays:          c.Metrics.Retries(metrics.NoAccount),
 		Configuration:    append([]Setting{}, c.Settings...),
+
+		ResponseFieldsDropped: c.Metrics.DroppedResponseFields(),
 	}
-	status.ResponseFieldsDropped = c.Metrics.DroppedResponseFields()
 	status.Denied, status.DeniedDryRun = c.Metrics.Denied()
 	for _, snapshot := range snapshots {
 		account := h.account(snapshot, recent, now)
@@ -97,6 +98,6 @@ func (h *Handler) status(now time.Time) Status {
 	}
 	status.Components = h.components(status.Accounts, recent, now)
 	status.Diagnosis = diagnose(status, recent)
-	status.Since = h.history.since(subject{component: "broker"}, string(status.State)+" "+status.Summary, now)
+	status.Since = h.history.since(stateKey{component: "broker"}, string(status.State)+" "+status.Summary, now)
 	return status
 }

@@ -15,9 +15,9 @@ import (
 
 const (
 	maxOperationsPerCaller = 200 // far more than an app uses, and a page that can still be read
-	// maxSiblings is how many operations may differ only in the same word of their path. More words than that are names or
-	// article numbers, and become an id.
-	maxSiblings = 10
+	// maxDistinctWords is how many words may stand in the same place of a path. More than that are names or article numbers, and
+	// become an id.
+	maxDistinctWords = 10
 )
 
 // Operation is an operation that a caller has used.
@@ -88,7 +88,7 @@ func (c *callerCounts) addOrMerge(caller, key string) *Operation {
 			return merged
 		}
 		siblings := c.keysWithWordBetween(before, after)
-		if len(siblings) < maxSiblings {
+		if len(siblings) < maxDistinctWords {
 			continue
 		}
 		if merged == nil {
