@@ -5,7 +5,7 @@ import "sync/atomic"
 // NoCaller is the caller label of requests whose caller is unknown, or was removed. It is not a valid name of a caller.
 const NoCaller = "-"
 
-// callerCounts has the counts of one caller that belong to no account. Like accountCounts, it may still be written to once it was deleted.
+// callerCounts has the counts of one caller that belong to no account. Like accountCounts, it may be written to after its deletion.
 type callerCounts struct {
 	denied map[string]*atomic.Uint64 // by reason
 	dryRun atomic.Uint64

@@ -45,7 +45,7 @@ type accountCounts struct {
 	upstream prometheus.Histogram
 }
 
-// Observe counts a request. It takes no lock and does not allocate for a caller's method and class of status that it has seen before.
+// Observe counts a request. It takes no lock and does not allocate, except for the first of a caller's method and class of status.
 func (m *Metrics) Observe(request Request) {
 	value, known := m.accounts.Load(request.Account)
 	if !known {

@@ -9,8 +9,8 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// tokenMetrics are the metrics by account whose value comes from a snapshot. Those with the prefix token_store_ are only of accounts
-// whose token is in the token store.
+// tokenMetrics are the metrics by account whose value comes from a snapshot. Those with the prefix token_store_ are exported only
+// for accounts whose token is in the token store.
 var tokenMetrics = []struct {
 	name  string
 	kind  prometheus.ValueType

@@ -97,7 +97,9 @@ func diagnoseTokens(status Status) []Diagnosis {
 			worst = account
 		}
 	}
-	others := slices.DeleteFunc(slices.Clone(affected), func(a Account) bool { return a.severity() == worst.severity() && a.Cause == worst.Cause })
+	others := slices.DeleteFunc(slices.Clone(affected), func(a Account) bool {
+		return a.severity() == worst.severity() && a.Cause == worst.Cause
+	})
 	problem := cmp.Or(worst.UnusedCredentials, worst.LastError)
 	subject, why := affectedAccounts(len(status.Accounts), len(affected)-len(others), worst), causeTexts[worst.Cause]
 	if worst.Code == tokensource.CodeUnreadable {
@@ -159,8 +161,8 @@ func (t traffic) diagnoseRefusals(failures []Failure) []Diagnosis {
 	}}
 }
 
-// diagnoseCallers describes what is wrong with the files of callers: a caller may be refused, or have rights that it should not have
-// any more.
+// diagnoseCallers describes what is wrong with the files of callers: a caller may be refused, or keep rights that it should not
+// have any more.
 func diagnoseCallers(problems []string) []Diagnosis {
 	if len(problems) == 0 {
 		return nil

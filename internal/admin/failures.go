@@ -46,7 +46,8 @@ func (f *failures) record(failure Failure, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	same := slices.IndexFunc(f.last, func(other Failure) bool {
-		return other.Method == failure.Method && other.Path == failure.Path && other.Status == failure.Status && other.Code == failure.Code && other.Account == failure.Account && other.Caller == failure.Caller
+		return other.Method == failure.Method && other.Path == failure.Path && other.Status == failure.Status &&
+			other.Code == failure.Code && other.Account == failure.Account && other.Caller == failure.Caller
 	})
 	if same >= 0 {
 		failure.Count += f.last[same].Count

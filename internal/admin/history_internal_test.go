@@ -5,6 +5,7 @@ import (
 	"time"
 	"unsafe"
 
+	"etrusted-broker/metrics"
 	"etrusted-broker/tokensource"
 )
 
@@ -30,5 +31,18 @@ func TestFailuresKeepNoHeader(t *testing.T) {
 		if kept != original || unsafe.StringData(kept) == unsafe.StringData(original) {
 			t.Errorf("got %q in the header's memory, want a copy of %q", kept, original)
 		}
+	}
+}
+
+// TestTrafficSurvivesRemovedAccount: a removed account takes its counts with it, which must not hide the requests of the others.
+func TestTrafficSurvivesRemovedAccount(t *testing.T) {
+	t.Parallel()
+	start := time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
+	counts := func(requests uint64) metrics.Counts { return metrics.Counts{metrics.CountSuccess: requests} }
+	h := newHistory(start)
+	h.sample(start.Add(10*time.Second), map[string]metrics.Counts{"de": counts(100), "fr": counts(5)})
+	h.sample(start.Add(20*time.Second), map[string]metrics.Counts{"fr": counts(8)})
+	if got := h.trafficOfLastHour(); len(got) != 1 || got[0].Requests != 108 {
+		t.Errorf("got %+v, want one minute with 108 requests", got)
 	}
 }
