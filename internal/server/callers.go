@@ -141,7 +141,7 @@ func (d *callerDirectory) awaitExpiry(all []*access.Caller) {
 }
 
 // callersStatus returns what the status page shows of the callers.
-func (b *broker) callersStatus() (callers []admin.Caller, problems []string) {
+func (b *broker) callersStatus() (status []admin.Caller, problems []string) {
 	current := b.callers.current.Load()
 	usage := b.usage.Load()
 	for _, caller := range current.Callers {
@@ -149,9 +149,9 @@ func (b *broker) callersStatus() (callers []admin.Caller, problems []string) {
 		if usage != nil {
 			one.Curl = usage.Curl + callerKeyOption(b.config, caller)
 		}
-		callers = append(callers, one)
+		status = append(status, one)
 	}
-	return callers, current.Problems
+	return status, current.Problems
 }
 
 // deleteUsage removes what is known of a removed caller's use of the API.
