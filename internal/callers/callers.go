@@ -58,7 +58,7 @@ func Open(path string, options Options) (*Directory, Reading, error) {
 	if shared, found := findConflict(current); found {
 		return nil, Reading{}, fmt.Errorf("the callers %q and %q have a key, certificate or user in common: give each its own", shared.first, shared.second)
 	}
-	return d, d.finish(current, problems), nil
+	return d, d.adopt(current, problems), nil
 }
 
 // Read reads the directory again. After an error, everything is as before.
@@ -70,16 +70,16 @@ func (d *Directory) Read() (Reading, error) {
 	for shared, found := findConflict(current); found; shared, found = findConflict(current) {
 		// Before, they had nothing in common. So at least one of them did not have the credential, and its file gets the content before.
 		for _, name := range []string{shared.first, shared.second} {
-			if current[name].withdraw(shared.credential, d.before(name).credentials) {
+			if current[name].revert(shared.credential, d.previous(name).credentials) {
 				problems = append(problems, fmt.Sprintf("the callers %q and %q would have a key, certificate or user in common: the change of %q is not used", shared.first, shared.second, name))
 			}
 		}
 	}
-	return d.finish(current, problems), nil
+	return d.adopt(current, problems), nil
 }
 
 // before returns the settings of the last reading. A caller that was not in it is refused.
-func (d *Directory) before(name string) settings {
+func (d *Directory) previous(name string) settings {
 	if known := d.known[name]; known != nil {
 		return *known
 	}
@@ -105,7 +105,7 @@ func (d *Directory) read(isSettled func(path string) bool) (current map[string]*
 	}
 	current = map[string]*settings{}
 	for _, name := range names {
-		next, faults := d.before(name).read(filepath.Join(d.path, name), d.options, isSettled)
+		next, faults := d.previous(name).read(filepath.Join(d.path, name), d.options, isSettled)
 		current[name] = &next
 		for _, fault := range faults {
 			problems = append(problems, fmt.Sprintf("caller %q: %s", name, fault))
@@ -115,7 +115,7 @@ func (d *Directory) read(isSettled func(path string) bool) (current map[string]*
 }
 
 // finish makes current the known settings.
-func (d *Directory) finish(current map[string]*settings, problems []string) Reading {
+func (d *Directory) adopt(current map[string]*settings, problems []string) Reading {
 	d.known = current
 	reading := Reading{Problems: problems}
 	for name, s := range current {
@@ -137,7 +137,7 @@ type conflict struct{ credential, first, second string }
 func findConflict(current map[string]*settings) (_ conflict, found bool) {
 	owners := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(current)) {
-		for _, credential := range current[name].allCredentials() {
+		for _, credential := range current[name].identitiesAndKeyDigests() {
 			if owner, taken := owners[credential]; taken && owner != name {
 				return conflict{credential, owner, name}, true
 			}

@@ -35,8 +35,8 @@ type credentials struct {
 // identities returns the identities of connections (see access.Caller).
 func (c credentials) identities() []string { return slices.Concat(c.certificates.value, c.users.value) }
 
-// allCredentials returns the identities and the digests of the keys, as keys of a map.
-func (c credentials) allCredentials() []string {
+// identitiesAndKeyDigests returns the identities and the digests of the keys, as keys of a map.
+func (c credentials) identitiesAndKeyDigests() []string {
 	all := c.identities()
 	if c.keys.exists {
 		all = append(all, c.keys.value.Digests()...)
@@ -44,11 +44,11 @@ func (c credentials) allCredentials() []string {
 	return all
 }
 
-// withdraw gives the file that has a credential the content that it had before, unless the credential was already in that. It
+// revert gives the file that has a credential the content that it had before, unless the credential was already in that. It
 // reports whether it does.
-func (c *credentials) withdraw(credential string, before credentials) bool {
+func (c *credentials) revert(credential string, before credentials) bool {
 	switch {
-	case slices.Contains(before.allCredentials(), credential):
+	case slices.Contains(before.identitiesAndKeyDigests(), credential):
 		return false
 	case slices.Contains(c.certificates.value, credential):
 		c.certificates = before.certificates
@@ -96,7 +96,7 @@ func (s settings) read(dir string, options Options, isSettled func(path string) 
 	note(next.allow.read(restriction("allow"), parseAllow))
 	note(next.accounts.read(restriction("accounts"), parseAccounts))
 	note(next.expires.read(restriction("expires"), parseExpires))
-	if !next.refused && len(next.allCredentials()) == 0 {
+	if !next.refused && len(next.identitiesAndKeyDigests()) == 0 {
 		problems = append(problems, "it has no file key, certificate or uid; the caller is refused")
 	}
 	return next, problems
@@ -136,7 +136,7 @@ func (o *optional[T]) read(f file, parse func(lines []string) (T, error)) (exist
 	return true, nil
 }
 
-func (s *settings) usable() bool { return !s.refused && len(s.allCredentials()) > 0 }
+func (s *settings) usable() bool { return !s.refused && len(s.identitiesAndKeyDigests()) > 0 }
 
 func (s *settings) caller(name string) *access.Caller {
 	accounts := []string{tokensource.DefaultAccount}
