@@ -83,8 +83,8 @@ func (s CredentialSource) ReadEnvironment() (e Environment, err error) {
 	}
 	var tokenURL *url.URL
 	err = errors.Join(
-		readOverride(s, apiURLFile, &e.API, hostport.ParseAPIURL),
-		readOverride(s, tokenURLFile, &tokenURL, hostport.ParseServerURL),
+		readOverride(s, apiURLFile, &e.API, hostport.ParseSecureOrigin),
+		readOverride(s, tokenURLFile, &tokenURL, hostport.ParseSecureURL),
 		readOverride(s, audienceFile, &e.Audience, func(text string) (string, error) { return text, nil }),
 		readOverride(s, scopesFile, &e.Scopes, func(text string) ([]string, error) { return strings.Fields(text), nil }),
 	)

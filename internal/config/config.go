@@ -166,9 +166,9 @@ func Load(environ []string) (Config, []Error) {
 		check("ETRUSTED_ACCOUNTS_DIR", checkDir(c.AccountsDir))
 	}
 	var err error
-	c.API, err = hostport.ParseAPIURL(c.APIURL)
+	c.API, err = hostport.ParseSecureOrigin(c.APIURL)
 	check("ETRUSTED_API_URL", err)
-	c.Login, err = hostport.ParseServerURL(c.TokenURL)
+	c.Login, err = hostport.ParseSecureURL(c.TokenURL)
 	check("ETRUSTED_TOKEN_URL", err)
 	var source string
 	c.AccessKeys, source, err = c.accessKeys()

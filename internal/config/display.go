@@ -54,7 +54,7 @@ func describeValueSource(v Variable, set map[string]string) string {
 var isDisplayable = map[string]func(text string) bool{
 	"path": fileExists,
 	"url": func(text string) bool {
-		_, err := hostport.ParseServerURL(text)
+		_, err := hostport.ParseSecureURL(text)
 		return err == nil && hasOnlyWords(text)
 	},
 	"address":  IsDisplayableAddress,

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// ParseServerURL parses the URL of a server that receives a secret or a token: TLS is required, except on loopback. The error says
+// ParseSecureURL parses the URL of a server that receives a secret or a token: TLS is required, except on loopback. The error says
 // what the URL must be, and contains nothing of it.
-func ParseServerURL(text string) (*url.URL, error) {
+func ParseSecureURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || !isHost(u.Host) || u.Scheme != "https" && u.Scheme != "http":
@@ -24,9 +24,9 @@ func ParseServerURL(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// ParseAPIURL parses the base URL of an API. It is like ParseServerURL, and refuses a path.
-func ParseAPIURL(text string) (*url.URL, error) {
-	u, err := ParseServerURL(text)
+// ParseSecureOrigin parses the base URL of an API. It is like ParseSecureURL, and refuses a path.
+func ParseSecureOrigin(text string) (*url.URL, error) {
+	u, err := ParseSecureURL(text)
 	if err != nil {
 		return nil, err
 	}
