@@ -55,24 +55,24 @@ func Open(dir string, hosts []string) (*CA, error) {
 	return openCA(dir, hosts, nil, slices.Equal[[]string])
 }
 
-// OpenForAccounts is Open for hosts to which accounts add others, which come and go. A new CA is for the hosts and more, those that
+// OpenForAccounts is Open for hosts to which accounts add others, which come and go. A new CA is for the hosts and accountHosts, those that
 // accounts have now. An existing one must be for the hosts, and may be for others. The CA signs only for the hosts until SetHosts
 // is called.
-func OpenForAccounts(dir string, hosts, more []string) (*CA, error) {
-	return openCA(dir, hosts, more, func(permitted, names []string) bool {
+func OpenForAccounts(dir string, hosts, accountHosts []string) (*CA, error) {
+	return openCA(dir, hosts, accountHosts, func(permitted, names []string) bool {
 		return !slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(permitted, name) })
 	})
 }
 
-// openCA opens the CA for some hosts, or creates it for these and more. accepts compares the hosts that an existing one permits with
+// openCA opens the CA for some hosts, or creates it for these and accountHosts. accepts compares the hosts that an existing one permits with
 // those that it must permit. Both are sorted.
-func openCA(dir string, hosts, more []string, accepts func(permitted, names []string) bool) (*CA, error) {
+func openCA(dir string, hosts, accountHosts []string, accepts func(permitted, names []string) bool) (*CA, error) {
 	a := new(CA)
 	names, err := a.setHosts(hosts)
 	if err != nil {
 		return nil, err
 	}
-	all, err := new(CA).setHosts(slices.Concat(hosts, more))
+	all, err := new(CA).setHosts(slices.Concat(hosts, accountHosts))
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +125,7 @@ func (a *CA) SetHosts(hosts []string) (refused []string) {
 }
 
 // setHosts sets the hosts for which the CA signs, and returns their names, sorted: the order of the configuration does not matter.
-func (a *CA) setHosts(hosts []string) (names []string, err error) {
+func (a *CA) setHosts(hosts []string) (sortedNames []string, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	targets, certificates := map[string]bool{}, map[string]*tls.Certificate{}
@@ -177,7 +177,7 @@ func (a *CA) ServerNameTLS() *tls.Config {
 	c := a.TLSConfig("")
 	c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		certificate, err := a.certificateFor(hello.ServerName, "")
-		if errors.Is(err, errNotConfigured) {
+		if errors.Is(err, errHostNotConfigured) {
 			return nil, nil // crypto/tls sends the alert
 		}
 		return certificate, err

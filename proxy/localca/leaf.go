@@ -18,7 +18,7 @@ const (
 	renewBefore = 2 * 24 * time.Hour
 )
 
-var errNotConfigured = errors.New("is not a configured host")
+var errHostNotConfigured = errors.New("is not a configured host")
 
 // certificateFor returns the certificate for the target of a CONNECT, and renews it when due: handshakes wait for that, a
 // fraction of a millisecond. It fails if the SNI names a different host: two names for one connection mean that the app is
@@ -30,7 +30,7 @@ func (a *CA) certificateFor(target, serverName string) (*tls.Certificate, error)
 	current, isConfigured := a.certificates[host]
 	switch {
 	case !isConfigured:
-		return nil, fmt.Errorf("%q %w", target, errNotConfigured)
+		return nil, fmt.Errorf("%q %w", target, errHostNotConfigured)
 	case serverName != "" && !strings.EqualFold(serverName, host):
 		return nil, fmt.Errorf("the app requested %q in a connection to %s", serverName, host)
 	case current != nil && a.isFresh(current.Leaf):
