@@ -42,7 +42,7 @@ func (b *broker) tunnelOf(conn net.Conn) any {
 		return nil
 	}
 	name := intercepted.ConnectionState().ServerName // the handshake has checked it
-	target, known := b.servers.hosts.Named(name)
+	target, known := b.servers.hosts.FindByName(name)
 	if !known { // the account with this server was removed meanwhile
 		target = name
 	}

@@ -71,7 +71,7 @@ func (p *passThrough) RoundTrip(server *url.URL, r *http1.ClientRequest) (*http1
 // one only literal addresses can be checked.
 func (p *passThrough) dialer(server, through *url.URL) (*dialer.Dialer, error) {
 	network := p.checked
-	if p.hosts.MatchAddress(server.Host) {
+	if p.hosts.ListsAddress(server.Host) {
 		network = p.unchecked
 	}
 	name, port, _ := hostport.Split(server.Host) // it matches a pattern, so it is valid

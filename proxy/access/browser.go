@@ -16,7 +16,7 @@ import (
 //
 // Other clients do not send these fields, with one exception: Node's fetch sends Sec-Fetch-Mode without Sec-Fetch-Site.
 func IsBrowserRequest(fields http1.Fields) bool {
-	if fields.Has("Origin") || isPrefetch(fields) || fetchesIssuer(fields) {
+	if fields.Has("Origin") || isPrefetch(fields) || isCertificateFetch(fields) {
 		return true
 	}
 	for site := range fields.Lines("Sec-Fetch-Site") {
@@ -55,9 +55,9 @@ func listsPrefetch(fields http1.Fields, name string) bool {
 	return false
 }
 
-// fetchesIssuer reports whether a request comes from the part of Windows or macOS that fetches the issuer of a
+// isCertificateFetch reports whether a request comes from the part of Windows or macOS that fetches the issuer of a
 // certificate. A server that a page names chooses the URL, and these send none of a browser's fields.
-func fetchesIssuer(fields http1.Fields) bool {
+func isCertificateFetch(fields http1.Fields) bool {
 	agent := fields.Get("User-Agent")
 	return strings.HasPrefix(agent, "Microsoft-CryptoAPI/") || strings.HasPrefix(agent, "com.apple.trustd/")
 }

@@ -5,21 +5,21 @@ import (
 	"strings"
 )
 
-// maxReadings is far more than the paths of real programs have. Each reading is matched against the rules.
-const maxReadings = 32
+// maxInterpretations is far more than the paths of real programs have. Each is matched against the rules.
+const maxInterpretations = 32
 
-// readings returns the paths that a chain of servers may read in a path. Each server may decode it once more, up to decodings
-// times in total, and cut it at a delimiter that was data before. All readings have been decoded at least once. It reports
-// false if there are more than maxReadings, or if the path could be decoded further.
-func readings(path string) (all []string, ok bool) {
-	layer := cuts(path)
+// interpretations returns the paths that a chain of servers may take a path for. Each server may decode it once more, up to decodings
+// times in total, and cut it at a delimiter that was data before. All of them have been decoded at least once. It reports
+// false if there are more than maxInterpretations, or if the path could be decoded further.
+func interpretations(path string) (all []string, ok bool) {
+	layer := truncations(path)
 	for range maxDecodings {
 		var next []string
 		for _, text := range layer {
-			next = union(next, cuts(decode(text)))
+			next = union(next, truncations(decode(text)))
 			// Some servers split a path at its slashes before they decode the segments: to them an encoded slash is data.
-			all = union(all, cuts(decode(encodedSlashes.Replace(text))))
-			if len(all)+len(next) > 2*maxReadings {
+			all = union(all, truncations(decode(encodedSlashes.Replace(text))))
+			if len(all)+len(next) > 2*maxInterpretations {
 				return nil, false
 			}
 		}
@@ -30,20 +30,20 @@ func readings(path string) (all []string, ok bool) {
 		layer = next
 	}
 	isEncoded := func(text string) bool { return decode(text) != text }
-	return all, len(all) <= maxReadings && !slices.ContainsFunc(layer, isEncoded)
+	return all, len(all) <= maxInterpretations && !slices.ContainsFunc(layer, isEncoded)
 }
 
 // encodedSlashes encodes encoded slashes once more, so that decode keeps them encoded.
 var encodedSlashes = strings.NewReplacer("%2f", "%252f", "%2F", "%252F")
 
-// cutMarks are the bytes that cuts looks for.
-const cutMarks = "?#; ."
+// truncationMarks are the bytes that truncations looks for.
+const truncationMarks = "?#; ."
 
-// cuts returns a path, the parts of it before the first delimiter of each kind (of the query, the fragment, and the
+// truncations returns a path, the parts of it before the first delimiter of each kind (of the query, the fragment, and the
 // parameters of RFC 1808 section 2.1), and all of these with their segments trimmed.
-func cuts(path string) []string {
+func truncations(path string) []string {
 	all := []string{path}
-	if !strings.ContainsAny(path, cutMarks) {
+	if !strings.ContainsAny(path, truncationMarks) {
 		return all
 	}
 	for _, delimiter := range []string{"?", "#", ";"} {
@@ -52,14 +52,14 @@ func cuts(path string) []string {
 		}
 	}
 	for _, part := range all {
-		all = union(all, []string{trimSegments(part)})
+		all = union(all, []string{trimSegmentEnds(part)})
 	}
 	return all
 }
 
-// trimSegments removes the parameters of each segment of a path, as Java's servers do, and the dots and spaces at its end,
+// trimSegmentEnds removes the parameters of each segment of a path, as Java's servers do, and the dots and spaces at its end,
 // as Windows does. The result may be an empty segment.
-func trimSegments(path string) string {
+func trimSegmentEnds(path string) string {
 	segments := strings.Split(path, "/")
 	for i, segment := range segments {
 		segment, _, _ = strings.Cut(segment, ";")

@@ -5,7 +5,7 @@ func (p *Policy) isOtherHost(r *Request) bool {
 	if p.Servers.has(r.Host) {
 		return false
 	}
-	return !p.Hosts.Allowed(r.Host, r.LocalAddr) || p.PassHosts.MatchAddress(r.Host)
+	return !p.Hosts.Allowed(r.Host, r.LocalAddr) || p.PassHosts.ListsAddress(r.Host)
 }
 
 // checkOtherHost decides whether an absolute-form request for another host passes through. Its path is not checked, since no

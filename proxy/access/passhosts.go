@@ -42,11 +42,11 @@ func parsePassPattern(text string) (_ passPattern, ok bool) {
 			text = "[" + text + "]"
 		}
 		name, port, ok := hostport.Split(text)
-		return passPattern{name: name, port: port}, ok && (isAddress(name) || isUnambiguousName(name))
+		return passPattern{name: name, port: port}, ok && (isAddress(name) || isUnambiguousHostName(name))
 	}
 	if below, ok := strings.CutPrefix(end, "."); ok {
 		name, port, ok := hostport.Split(below)
-		return passPattern{name: "." + name, port: port, wildcard: true}, ok && isUnambiguousName(name)
+		return passPattern{name: "." + name, port: port, wildcard: true}, ok && isUnambiguousHostName(name)
 	}
 	const placeholder = "host" // Split rejects an empty name
 	name, port, ok := hostport.Split(placeholder + end)
@@ -57,11 +57,11 @@ func parsePassPattern(text string) (_ passPattern, ok bool) {
 func (h PassHosts) Match(target string) bool {
 	name, port, ok := hostport.Split(target)
 	matches := func(p passPattern) bool { return p.matches(name, port) }
-	return ok && port != "" && (isAddress(name) || isUnambiguousName(name)) && slices.ContainsFunc(h, matches)
+	return ok && port != "" && (isAddress(name) || isUnambiguousHostName(name)) && slices.ContainsFunc(h, matches)
 }
 
-// MatchAddress reports whether the host of a target, HOST:PORT, is an IP address that a pattern names.
-func (h PassHosts) MatchAddress(target string) bool {
+// ListsAddress reports whether the host of a target, HOST:PORT, is an IP address that a pattern names.
+func (h PassHosts) ListsAddress(target string) bool {
 	name, port, ok := hostport.Split(target)
 	names := func(p passPattern) bool { return !p.wildcard && p.matches(name, port) }
 	return ok && isAddress(name) && slices.ContainsFunc(h, names)
@@ -85,9 +85,9 @@ func isAddress(name string) bool {
 	return err == nil
 }
 
-// isUnambiguousName reports whether a name can only be a host name. Some programs read a name that ends in a number as an IPv4 address
+// isUnambiguousHostName reports whether a name can only be a host name. Some programs read a name that ends in a number as an IPv4 address
 // (127.1, 0x7f000001), and decode percent-encoded characters: through a proxy, nothing could check that address.
-func isUnambiguousName(name string) bool {
+func isUnambiguousHostName(name string) bool {
 	const digits, hexadecimal = "0123456789", "0123456789abcdef"
 	labels := strings.Split(name, ".")
 	isOther := func(label string) bool {

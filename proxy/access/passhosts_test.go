@@ -53,8 +53,8 @@ func TestPassHostsMatchAddress(t *testing.T) {
 		"127.0.0.1:80": true, "[::1]:443": true, "[0:0::1]:80": true,
 		"127.0.0.1:443": false, "127.0.0.2:80": false, "localhost:80": false, "[::ffff:127.0.0.1]:80": false, "169.254.169.254:80": false,
 	} {
-		if got := hosts.MatchAddress(target); got != want {
-			t.Errorf("MatchAddress(%q): got %t, want %t", target, got, want)
+		if got := hosts.ListsAddress(target); got != want {
+			t.Errorf("ListsAddress(%q): got %t, want %t", target, got, want)
 		}
 	}
 }

@@ -100,10 +100,10 @@ func (p *Policy) Check(r *Request) Decision {
 	case r.TokenRequest:
 		return p.checkTokenRequest(r, authorization)
 	}
-	decision := Decision{API: p.Servers.addressed(r)}
+	decision := Decision{API: p.Servers.addressedAPI(r)}
 	decision.Caller, decision.Denied = p.checkCaller(r, authorization, unauthenticatedProblem(r))
 	if decision.Denied == nil {
-		decision.Denied = p.checkUse(r, decision.Caller)
+		decision.Denied = p.checkPermissions(r, decision.Caller)
 	}
 	if p.DryRun && decision.Denied != nil && decision.Denied.DenialReason == string(ReasonRule) {
 		decision.Denied, decision.DryRun = nil, decision.Denied
@@ -160,9 +160,9 @@ func (p *Policy) checkRequest(r *Request) *problem.Problem {
 	}
 }
 
-// checkUse denies requests for an account that is not the caller's, for the login server, which the broker only replaces as the
+// checkPermissions denies requests for an account that is not the caller's, for the login server, which the broker only replaces as the
 // token endpoint, and requests that are not in the allow lists.
-func (p *Policy) checkUse(r *Request, caller *Caller) *problem.Problem {
+func (p *Policy) checkPermissions(r *Request, caller *Caller) *problem.Problem {
 	if r.HasAccount {
 		if denied := caller.CheckAccount(r.Account); denied != nil {
 			return denied

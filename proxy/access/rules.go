@@ -41,7 +41,7 @@ func ParseRules(patterns []string) (*Rules, error) {
 			continue
 		}
 		if err := new(Rules).add(pattern); err != nil {
-			return nil, fmt.Errorf("the pattern %s %w", nameOf(pattern, i, len(patterns)), err)
+			return nil, fmt.Errorf("the pattern %s %w", quoteUnlessSecret(pattern, i, len(patterns)), err)
 		}
 		for _, before := range all {
 			if both := new(Rules); both.add(before) == nil && both.add(pattern) != nil {
@@ -77,9 +77,9 @@ func (r *Rules) add(pattern string) (err error) {
 	return nil
 }
 
-// nameOf returns how an error refers to the i-th of n patterns. Anything but a method and a path may be a secret: base64 can
+// quoteUnlessSecret returns how an error refers to the i-th of n patterns. Anything but a method and a path may be a secret: base64 can
 // begin with a slash, a passphrase contains spaces, and a private key in PEM both.
-func nameOf(pattern string, i, n int) string {
+func quoteUnlessSecret(pattern string, i, n int) string {
 	const longestMethod = len("OPTIONS")
 	words := strings.Fields(pattern)
 	if len(words) == 2 && len(words[0]) <= longestMethod && strings.ToUpper(words[0]) == words[0] && strings.Contains(words[1], "/") {
@@ -103,7 +103,7 @@ func (r *Rules) check(request *Request, list string) *problem.Problem {
 }
 
 // Allowed reports whether a request with this method and target, as the client sent it, is allowed. The decoded path must be
-// allowed, and so must everything else that a server may read in it: see readings. A path that is not UTF-8 is not allowed,
+// allowed, and so must everything else that a server may read in it: see interpretations. A path that is not UTF-8 is not allowed,
 // since some servers read an overlong slash (%c0%af) as a slash. ReadOnly depends only on the method. The target must have
 // no dot segments, backslashes or control characters.
 func (r *Rules) Allowed(method, target string) bool {
@@ -115,11 +115,11 @@ func (r *Rules) Allowed(method, target string) bool {
 		return false
 	}
 	path, _, _ := strings.Cut(target, "?")
-	if !strings.ContainsAny(path, "%"+cutMarks) { // most paths have one reading
+	if !strings.ContainsAny(path, "%"+truncationMarks) { // most paths have one interpretation
 		return r.matches(method, path)
 	}
-	all, ok := readings(path)
-	return ok && !slices.ContainsFunc(all, func(reading string) bool { return !r.matches(method, reading) })
+	all, ok := interpretations(path)
+	return ok && !slices.ContainsFunc(all, func(one string) bool { return !r.matches(method, one) })
 }
 
 // matches reports whether a pattern matches a path. Some servers merge repeated slashes and some do not. So everything below

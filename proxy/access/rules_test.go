@@ -152,8 +152,8 @@ func BenchmarkRules(b *testing.B) {
 	}
 }
 
-// A path with more readings than any program sends is denied, before it costs much time.
-func TestDeniesPathsWithManyReadings(t *testing.T) {
+// A path with more interpretations than any program sends is denied, before it costs much time.
+func TestDeniesPathsWithManyInterpretations(t *testing.T) {
 	rules, err := access.ParseRules([]string{"GET /"})
 	if err != nil {
 		t.Fatal(err)

@@ -49,7 +49,7 @@ func (s *Servers) load() *serverHosts {
 // default port. It is empty for an invalid host.
 func CanonicalHost(host string) string {
 	name, port, _ := hostport.Split(host)
-	return joinHost(name, withoutDefault(port))
+	return joinHost(name, withoutDefaultPort(port))
 }
 
 func joinHost(name, port string) string {
@@ -62,7 +62,7 @@ func joinHost(name, port string) string {
 	return name
 }
 
-func withoutDefault(port string) string {
+func withoutDefaultPort(port string) string {
 	if port == "80" || port == "443" {
 		return ""
 	}
@@ -87,21 +87,21 @@ func (s *Servers) owns(target string) bool {
 	return s.has(joinHost(name, "")) || s.has(target)
 }
 
-// Named returns the host of a server with the name in host, whatever its port: of an API if there is one, or else of a login
+// FindByName returns the host of a server with the name in host, whatever its port: of an API if there is one, or else of a login
 // server. It reports false without either. If several have that name, one of them is returned.
-func (s *Servers) Named(host string) (found string, ok bool) {
+func (s *Servers) FindByName(host string) (found string, ok bool) {
 	name, _, _ := hostport.Split(host)
 	hosts := s.load()
 	for _, set := range []map[string]bool{hosts.apis, hosts.logins} {
-		if found, count := findByName(set, name); count > 0 {
+		if found, count := hostWithName(set, name); count > 0 {
 			return found, true
 		}
 	}
 	return "", false
 }
 
-// findByName returns a host with a name, whatever its port, and the number of those.
-func findByName(hosts map[string]bool, name string) (found string, count int) {
+// hostWithName returns a host with a name, whatever its port, and the number of those.
+func hostWithName(hosts map[string]bool, name string) (found string, count int) {
 	for host := range hosts {
 		if one, _, _ := hostport.Split(host); one == name {
 			found = host
@@ -112,9 +112,9 @@ func findByName(hosts map[string]bool, name string) (found string, count int) {
 }
 
 // addressed returns the API that the client of an allowed request has addressed by its name: see Decision.API.
-func (s *Servers) addressed(r *Request) string {
+func (s *Servers) addressedAPI(r *Request) string {
 	switch {
-	case r.Tunnel == nil && !s.addressedByHost(r):
+	case r.Tunnel == nil && !s.hasAPIHost(r):
 		return ""
 	case r.Tunnel == nil:
 		return CanonicalHost(r.Host)
@@ -123,20 +123,20 @@ func (s *Servers) addressed(r *Request) string {
 	}
 	// The broker may listen at another port than the API. Only if several APIs have that name, the port in the Host field counts.
 	name, _, _ := hostport.Split(r.Host)
-	if found, count := findByName(s.load().apis, name); count == 1 {
+	if found, count := hostWithName(s.load().apis, name); count == 1 {
 		return found
 	}
 	return CanonicalHost(r.Host)
 }
 
-// addressedByHost reports whether the host of a request that came through no tunnel is that of an API. The Host field may be if the
+// hasAPIHost reports whether the host of a request that came through no tunnel is that of an API. The Host field may be if the
 // client uses a Unix socket, or if the operator has allowed this name. A loopback name there is the broker's. This is called for
 // each request, and does not allocate.
-func (s *Servers) addressedByHost(r *Request) bool {
+func (s *Servers) hasAPIHost(r *Request) bool {
 	name, port, _ := hostport.Split(r.Host)
 	var key [300]byte // more than a name has
 	text := append(key[:0], name...)
-	if port = withoutDefault(port); port != "" {
+	if port = withoutDefaultPort(port); port != "" {
 		text = append(append(text, ':'), port...)
 	}
 	apis := s.load().apis

@@ -72,8 +72,8 @@ func TestDecisionNamesAddressedAPI(t *testing.T) {
 func TestNamed(t *testing.T) {
 	servers := access.NewServers([]string{"api.example:8443", "both.example"}, []string{"login.example:9443", "both.example:1"})
 	for host, want := range map[string]string{"API.example.": "api.example:8443", "login.example": "login.example:9443", "both.example": "both.example", "a.example": "", "": ""} {
-		if got, ok := servers.Named(host); got != want || ok != (want != "") {
-			t.Errorf("Named(%q): got %q, %t, want %q", host, got, ok, want)
+		if got, ok := servers.FindByName(host); got != want || ok != (want != "") {
+			t.Errorf("FindByName(%q): got %q, %t, want %q", host, got, ok, want)
 		}
 	}
 }

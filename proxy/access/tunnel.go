@@ -75,5 +75,5 @@ func (p *Policy) targetsLoginServer(r *Request) bool {
 func sameHostPort(a, b string) bool {
 	nameA, portA, okA := hostport.Split(a)
 	nameB, portB, okB := hostport.Split(b)
-	return okA && okB && nameA == nameB && withoutDefault(portA) == withoutDefault(portB)
+	return okA && okB && nameA == nameB && withoutDefaultPort(portA) == withoutDefaultPort(portB)
 }
