@@ -82,7 +82,8 @@ func TestTroubleshootingHasEveryMessage(t *testing.T) {
 }
 
 // codePattern matches the code of a problem where it is defined.
-var codePattern = regexp.MustCompile(`\b\w*[cC]ode\w*\s*[:=]\s*"([a-z-]*[a-z])"|(?:badGateway|gatewayTimeout|untrusted)\("([a-z-]+)"|RequestError\{"([a-z-]+)"`)
+var codePattern = regexp.MustCompile(`\b\w*[cC]ode\w*\s*[:=]\s*"([a-z-]*[a-z])"|RequestError\{"([a-z-]+)"` +
+	`|(?:(?:badGateway|gatewayTimeout|untrusted|newUnauthorized)\(|newDenial\(\w+, http\.\w+, )"([a-z-]+)"`)
 
 // The status page links to the code of a problem in docs/troubleshooting.md, and operators search for it.
 func TestTroubleshootingHasEveryCode(t *testing.T) {
@@ -103,9 +104,9 @@ func TestTroubleshootingHasEveryCode(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, match := range codePattern.FindAllStringSubmatch(string(source), -1) {
-				code := match[1] + match[2]
-				if match[3] != "" {
-					code = "malformed-" + match[3]
+				code := match[1] + match[3]
+				if match[2] != "" {
+					code = "malformed-" + match[2]
 				}
 				if !strings.HasSuffix(file, "_test.go") {
 					found++

@@ -146,12 +146,7 @@ func notInAllowList(method, target, list string) *problem.Problem {
 		what = method + " " + path
 		pattern = `"` + what + `"`
 	}
-	return newDenial(ReasonRule, problem.Problem{
-		Code:   "not-in-allow-list",
-		Status: http.StatusForbidden,
-		Detail: list + " does not include " + what,
-		Hint:   "If the app needs it, add " + pattern + ".",
-	})
+	return newDenial(ReasonRule, http.StatusForbidden, "not-in-allow-list", list+" does not include "+what, "If the app needs it, add "+pattern+".")
 }
 
 // isSuggestable reports whether a pattern may repeat a request: it looks like those of the API: its methods are short, and its
