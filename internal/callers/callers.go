@@ -78,7 +78,7 @@ func (d *Directory) Read() (Reading, error) {
 	return d.adopt(current, problems), nil
 }
 
-// before returns the settings of the last reading. A caller that was not in it is refused.
+// previous returns the settings of the last reading. A caller that was not in it is refused.
 func (d *Directory) previous(name string) settings {
 	if known := d.known[name]; known != nil {
 		return *known
@@ -114,7 +114,7 @@ func (d *Directory) read(isSettled func(path string) bool) (current map[string]*
 	return current, problems, nil
 }
 
-// finish makes current the known settings.
+// adopt makes current the known settings, and returns their reading.
 func (d *Directory) adopt(current map[string]*settings, problems []string) Reading {
 	d.known = current
 	reading := Reading{Problems: problems}

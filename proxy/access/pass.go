@@ -1,5 +1,7 @@
 package access
 
+import "strings"
+
 // isOtherHost reports whether an absolute-form target names another host than the API, the login server and this broker.
 func (p *Policy) isOtherHost(r *Request) bool {
 	if p.Servers.has(r.Host) {
@@ -34,8 +36,8 @@ func (p *Policy) checkOtherHost(r *Request) Decision {
 	return Decision{Caller: caller, Denied: denied, Pass: denied == nil}
 }
 
-// passes reports whether what is for a target, HOST:PORT, passes through. The APIs and the login servers never do: they would get
-// requests without a token, or with the app's own credentials.
+// passes reports whether what is for a target, HOST:PORT, passes through. The APIs and the login servers never do, those at a default
+// port not at any port either: they would get requests without a token, or with the app's own credentials.
 func (p *Policy) passes(target string) bool {
-	return p.PassHosts.Match(target) && !p.Servers.owns(target)
+	return p.PassHosts.Match(target) && !p.Servers.has(target) && !p.Servers.has(target[:strings.LastIndexByte(target, ':')])
 }

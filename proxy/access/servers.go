@@ -10,11 +10,8 @@ import (
 // Servers are the hosts of the APIs and of the login servers, which change as accounts come and go. All methods are safe for
 // concurrent use. A nil *Servers has no hosts.
 type Servers struct {
-	hosts atomic.Pointer[serverHosts]
+	isAPI atomic.Pointer[map[string]bool] // by canonical host (see CanonicalHost); false for a login server that is no API
 }
-
-// serverHosts has canonical hosts (see CanonicalHost). It is never modified.
-type serverHosts struct{ apis, logins map[string]bool }
 
 // NewServers returns Servers with these hosts, each with its port if it has one.
 func NewServers(apis, logins []string) *Servers {
@@ -23,40 +20,34 @@ func NewServers(apis, logins []string) *Servers {
 	return s
 }
 
-// Replace replaces all hosts.
+// Replace replaces all hosts. Invalid ones are left out.
 func (s *Servers) Replace(apis, logins []string) {
-	s.hosts.Store(&serverHosts{canonicalHostSet(apis), canonicalHostSet(logins)})
-}
-
-// canonicalHostSet leaves out invalid hosts.
-func canonicalHostSet(hosts []string) map[string]bool {
-	canonical := map[string]bool{}
-	for _, host := range hosts {
-		canonical[CanonicalHost(host)] = true
+	isAPI := map[string]bool{}
+	for _, host := range logins {
+		isAPI[CanonicalHost(host)] = false
 	}
-	delete(canonical, "") // of an invalid host: otherwise all of them would be in the set
-	return canonical
+	for _, host := range apis {
+		isAPI[CanonicalHost(host)] = true
+	}
+	delete(isAPI, "") // of an invalid host: otherwise all of them would be in it
+	s.isAPI.Store(&isAPI)
 }
 
-func (s *Servers) load() *serverHosts {
+func (s *Servers) load() map[string]bool {
 	if s == nil {
-		return new(serverHosts)
+		return nil
 	}
-	return s.hosts.Load()
+	return *s.isAPI.Load()
 }
 
 // CanonicalHost returns the form of a host in which equal hosts are equal strings: in lower case, without a final dot, and without a
 // default port. It is empty for an invalid host.
 func CanonicalHost(host string) string {
 	name, port, _ := hostport.Split(host)
-	return joinHost(name, withoutDefaultPort(port))
-}
-
-func joinHost(name, port string) string {
 	if strings.Contains(name, ":") {
 		name = "[" + name + "]"
 	}
-	if port != "" {
+	if port = withoutDefaultPort(port); port != "" {
 		name += ":" + port
 	}
 	return name
@@ -71,39 +62,32 @@ func withoutDefaultPort(port string) string {
 
 // has reports whether a host is that of an API or a login server.
 func (s *Servers) has(host string) bool {
-	hosts, canonical := s.load(), CanonicalHost(host)
-	return hosts.apis[canonical] || hosts.logins[canonical]
+	_, found := s.load()[CanonicalHost(host)]
+	return found
 }
 
 // isOnlyLogin reports whether a host is that of a login server and of no API.
 func (s *Servers) isOnlyLogin(host string) bool {
-	hosts, canonical := s.load(), CanonicalHost(host)
-	return hosts.logins[canonical] && !hosts.apis[canonical]
-}
-
-// owns reports whether a target, HOST:PORT, is at the host of a server: at its port, or at any if that is the default.
-func (s *Servers) owns(target string) bool {
-	name, _, _ := hostport.Split(target)
-	return s.has(joinHost(name, "")) || s.has(target)
+	isAPI, found := s.load()[CanonicalHost(host)]
+	return found && !isAPI
 }
 
 // FindByName returns the host of a server with the name in host, whatever its port: of an API if there is one, or else of a login
 // server. It reports false without either. If several have that name, one of them is returned.
 func (s *Servers) FindByName(host string) (found string, ok bool) {
 	name, _, _ := hostport.Split(host)
-	hosts := s.load()
-	for _, set := range []map[string]bool{hosts.apis, hosts.logins} {
-		if found, count := hostWithName(set, name); count > 0 {
+	for _, api := range []bool{true, false} {
+		if found, count := s.withName(name, api); count > 0 {
 			return found, true
 		}
 	}
 	return "", false
 }
 
-// hostWithName returns a host with a name, whatever its port, and the number of those.
-func hostWithName(hosts map[string]bool, name string) (found string, count int) {
-	for host := range hosts {
-		if one, _, _ := hostport.Split(host); one == name {
+// withName returns a host of an API, or else of a login server, with a name, whatever its port, and the number of those.
+func (s *Servers) withName(name string, api bool) (found string, count int) {
+	for host, isAPI := range s.load() {
+		if one, _, _ := hostport.Split(host); one == name && isAPI == api {
 			found = host
 			count++
 		}
@@ -111,7 +95,7 @@ func hostWithName(hosts map[string]bool, name string) (found string, count int) 
 	return found, count
 }
 
-// addressed returns the API that the client of an allowed request has addressed by its name: see Decision.API.
+// addressedAPI returns the API that the client of an allowed request has addressed by its name: see Decision.API.
 func (s *Servers) addressedAPI(r *Request) string {
 	switch {
 	case r.Tunnel == nil && !s.hasAPIHost(r):
@@ -123,7 +107,7 @@ func (s *Servers) addressedAPI(r *Request) string {
 	}
 	// The broker may listen at another port than the API. Only if several APIs have that name, the port in the Host field counts.
 	name, _, _ := hostport.Split(r.Host)
-	if found, count := hostWithName(s.load().apis, name); count == 1 {
+	if found, count := s.withName(name, true); count == 1 {
 		return found
 	}
 	return CanonicalHost(r.Host)
@@ -139,7 +123,7 @@ func (s *Servers) hasAPIHost(r *Request) bool {
 	if port = withoutDefaultPort(port); port != "" {
 		text = append(append(text, ':'), port...)
 	}
-	apis := s.load().apis
-	found := apis[string(text)] || strings.Contains(name, ":") && apis[CanonicalHost(r.Host)]
+	isAPI := s.load()
+	found := isAPI[string(text)] || strings.Contains(name, ":") && isAPI[CanonicalHost(r.Host)]
 	return found && (r.AbsoluteForm || !hostport.IsLoopback(name))
 }

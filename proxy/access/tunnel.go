@@ -17,14 +17,11 @@ type Tunnel struct {
 	AnyPort bool
 }
 
-// isFor reports whether a request with a host is for the tunnel's target.
+// isFor reports whether a request with a host is for the tunnel's target. The default ports are as good as none.
 func (t *Tunnel) isFor(host string) bool {
-	if !t.AnyPort {
-		return sameHostPort(host, t.Target)
-	}
-	name, _, ok := hostport.Split(host)
-	target, _, _ := hostport.Split(t.Target)
-	return ok && name == target
+	name, port, ok := hostport.Split(host)
+	targetName, targetPort, _ := hostport.Split(t.Target) // an invalid target has no name, and no valid host is without one
+	return ok && name == targetName && (t.AnyPort || withoutDefaultPort(port) == withoutDefaultPort(targetPort))
 }
 
 // NewTunnel returns the Tunnel that a CONNECT request opens.
@@ -69,11 +66,4 @@ func (p *Policy) targetsLoginServer(r *Request) bool {
 		target = r.Tunnel.Target
 	}
 	return (r.AbsoluteForm || r.Tunnel != nil) && p.Servers.isOnlyLogin(target)
-}
-
-// sameHostPort reports whether two hosts are the same, with or without the default ports. An invalid host is never the same.
-func sameHostPort(a, b string) bool {
-	nameA, portA, okA := hostport.Split(a)
-	nameB, portB, okB := hostport.Split(b)
-	return okA && okB && nameA == nameB && withoutDefaultPort(portA) == withoutDefaultPort(portB)
 }
