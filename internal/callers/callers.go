@@ -55,8 +55,8 @@ func Open(path string, options Options) (*Directory, Reading, error) {
 	if err != nil {
 		return nil, Reading{}, err
 	}
-	if shared, found := findConflict(current); found {
-		return nil, Reading{}, fmt.Errorf("the callers %q and %q have a key, certificate or user in common: give each its own", shared.first, shared.second)
+	if _, owners := findConflict(current); owners != nil {
+		return nil, Reading{}, fmt.Errorf("the callers %q and %q have a key, certificate or user in common: give each its own", owners[0], owners[1])
 	}
 	return d, d.adopt(current, problems), nil
 }
@@ -67,11 +67,11 @@ func (d *Directory) Read() (Reading, error) {
 	if err != nil {
 		return Reading{}, err
 	}
-	for shared, found := findConflict(current); found; shared, found = findConflict(current) {
+	for shared, owners := findConflict(current); owners != nil; shared, owners = findConflict(current) {
 		// Before, they had nothing in common. So at least one of them did not have the credential, and its file gets the content before.
-		for _, name := range []string{shared.first, shared.second} {
-			if current[name].revert(shared.credential, d.previous(name).credentials) {
-				problems = append(problems, fmt.Sprintf("the callers %q and %q would have a key, certificate or user in common: the change of %q is not used", shared.first, shared.second, name))
+		for _, name := range owners {
+			if current[name].revert(shared, d.previous(name).credentials) {
+				problems = append(problems, fmt.Sprintf("the callers %q and %q would have a key, certificate or user in common: the change of %q is not used", owners[0], owners[1], name))
 			}
 		}
 	}
@@ -123,7 +123,7 @@ func (d *Directory) adopt(current map[string]*settings, problems []string) Readi
 			continue
 		}
 		reading.Callers = append(reading.Callers, s.caller(name))
-		if s.keys.value.short {
+		if s.keys.value.hasShort {
 			reading.ShortKeys = append(reading.ShortKeys, name)
 		}
 	}
@@ -131,20 +131,18 @@ func (d *Directory) adopt(current map[string]*settings, problems []string) Readi
 	return reading
 }
 
-// conflict is a credential that two callers have in common.
-type conflict struct{ credential, first, second string }
-
-func findConflict(current map[string]*settings) (_ conflict, found bool) {
-	owners := map[string]string{}
+// findConflict returns a credential that two callers have in common, and these two; nil without one.
+func findConflict(current map[string]*settings) (shared string, owners []string) {
+	ownerOf := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(current)) {
 		for _, credential := range current[name].identitiesAndKeyDigests() {
-			if owner, taken := owners[credential]; taken && owner != name {
-				return conflict{credential, owner, name}, true
+			if owner, taken := ownerOf[credential]; taken && owner != name {
+				return credential, []string{owner, name}
 			}
-			owners[credential] = name
+			ownerOf[credential] = name
 		}
 	}
-	return conflict{}, false
+	return "", nil
 }
 
 // names returns the names of the callers. As in the directory of accounts, what begins with a dot belongs to a mounted volume.
@@ -167,10 +165,5 @@ func (d *Directory) names() (names, problems []string, _ error) {
 	return names, problems, nil
 }
 
-// withoutPath removes the path from a file error, which a message names once.
-func withoutPath(err error) error {
-	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
-		return pathError.Err
-	}
-	return err
-}
+// withoutPath removes the path from an error of package os, which a message names once.
+func withoutPath(err error) error { return cmp.Or(errors.Unwrap(err), err) }

@@ -2,6 +2,7 @@ package callers
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -18,13 +19,11 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// maxFile is more than 500 patterns of an allow list need.
-const maxFile = 64 << 10
-
 var errEmpty = errors.New("is empty")
 
 // readLines returns the lines of a file that are not empty: at least one. Spaces at their ends stay, since they may be part of a key.
 func readLines(path string) ([]string, error) {
+	const maxSize = 64 << 10 // more than 500 patterns of an allow list need
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
@@ -37,11 +36,11 @@ func readLines(path string) ([]string, error) {
 		return nil, fmt.Errorf("cannot be read: %w", withoutPath(err))
 	}
 	defer func() { _ = file.Close() }() // only read from
-	content, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	content, err := io.ReadAll(io.LimitReader(file, maxSize+1))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("cannot be read: %w", withoutPath(err))
-	case len(content) > maxFile:
+	case len(content) > maxSize:
 		return nil, errors.New("is larger than 64 KiB")
 	}
 	return splitLines(content)
@@ -65,20 +64,18 @@ func splitLines(content []byte) ([]string, error) {
 // keys are access keys, and whether one of them can be guessed.
 type keys struct {
 	*access.Keys
-	short bool
+	hasShort bool
 }
 
-func parseKeys(shortKey int) func(lines []string) (keys, error) {
-	return func(lines []string) (keys, error) {
-		short := false
-		for _, line := range lines {
-			if strings.ContainsFunc(line, unicode.IsSpace) { // a comment would be a key that is easy to guess
-				return keys{}, errors.New("has a line with a space: write one key a line, and no comments")
-			}
-			short = short || len(line) < shortKey
+func (o Options) parseKeys(lines []string) (keys, error) {
+	hasShort := false
+	for _, line := range lines {
+		if strings.ContainsFunc(line, unicode.IsSpace) { // a comment would be a key that is easy to guess
+			return keys{}, errors.New("has a line with a space: write one key a line, and no comments")
 		}
-		return keys{access.NewKeys(lines...), short}, nil
+		hasShort = hasShort || len(line) < o.ShortKey
 	}
+	return keys{access.NewKeys(lines...), hasShort}, nil
 }
 
 func parseAllow(lines []string) (*access.Rules, error) {
@@ -93,7 +90,8 @@ func parseAllow(lines []string) (*access.Rules, error) {
 	return rules, nil
 }
 
-func parseAccounts(lines []string) ([]string, error) {
+// parseAccounts returns each account once, even if it is listed twice: it is still one account of its API.
+func parseAccounts(lines []string) (accounts []string, _ error) {
 	names, err := splitList(lines)
 	if err != nil {
 		return nil, err
@@ -102,18 +100,11 @@ func parseAccounts(lines []string) ([]string, error) {
 		if !tokensource.IsAccountName(name) { // also of the default account
 			return nil, errors.New("must contain names of accounts, one a line; default is the account without a name")
 		}
-	}
-	return unique(names), nil
-}
-
-// unique returns the first of equal names: an account that is listed twice is still one account of its API.
-func unique(names []string) (once []string) {
-	for _, name := range names {
-		if !slices.Contains(once, name) {
-			once = append(once, name)
+		if !slices.Contains(accounts, name) {
+			accounts = append(accounts, name)
 		}
 	}
-	return once
+	return accounts, nil
 }
 
 // splitList splits lines at commas. It fails if nothing is left: no pattern and no account must not mean all of them.
@@ -139,59 +130,48 @@ func parseExpires(lines []string) (time.Time, error) {
 	return at, nil
 }
 
-// parseCertificates parses identities as CertificateIdentities returns them.
-func parseCertificates(supported bool) func(lines []string) ([]string, error) {
-	return func(lines []string) ([]string, error) {
-		if !supported {
-			return nil, errors.New("needs BROKER_TLS_CLIENT_CA_FILE, without which clients present no certificates")
+// parseCertificates returns identities as CertificateIdentities does.
+func (o Options) parseCertificates(lines []string) ([]string, error) {
+	if !o.Certificates {
+		return nil, errors.New("needs BROKER_TLS_CLIENT_CA_FILE, without which clients present no certificates")
+	}
+	return parseEach(lines, func(line string) (string, error) {
+		kind, value, _ := strings.Cut(line, ":")
+		switch digest, err := hex.DecodeString(strings.ReplaceAll(value, ":", "")); {
+		case kind == "dns" && value != "" && !strings.ContainsAny(value, "* /"):
+			return dnsIdentity(value), nil
+		case kind == "uri" && strings.Contains(value, ":"):
+			return uriIdentity(value), nil
+		case kind == "sha256" && err == nil && len(digest) == sha256.Size:
+			return fingerprintIdentity(digest), nil
+		default:
+			return "", errors.New("must contain dns:NAME, uri:URI or sha256:FINGERPRINT, one a line, without wildcards")
 		}
-		return parseEach(lines, parseCertificate)
+	})
+}
+
+// parseUsers returns identities as UserIdentity does.
+func (o Options) parseUsers(lines []string) ([]string, error) {
+	if !o.Users {
+		return nil, errors.New("works only on Linux")
 	}
-}
-
-func parseCertificate(line string) (string, error) {
-	kind, value, _ := strings.Cut(line, ":")
-	switch fingerprint := strings.ToLower(strings.ReplaceAll(value, ":", "")); {
-	case kind == "dns" && value != "" && !strings.ContainsAny(value, "* /"):
-		return dnsIdentity(value), nil
-	case kind == "uri" && strings.Contains(value, ":"):
-		return uriIdentity(value), nil
-	case kind == "sha256" && len(fingerprint) == hex.EncodedLen(32) && isHexadecimal(fingerprint):
-		return fingerprintIdentity(fingerprint), nil
-	default:
-		return "", errors.New("must contain dns:NAME, uri:URI or sha256:FINGERPRINT, one a line, without wildcards")
-	}
-}
-
-func isHexadecimal(text string) bool {
-	_, err := hex.DecodeString(text)
-	return err == nil
-}
-
-// overflowUser is the user that Linux reports in place of each one that the broker's user namespace does not have:
-// user_namespaces(7). With systemd's PrivateUsers=yes, these are all users except root.
-const overflowUser = 65534
-
-// parseUsers parses identities as UserIdentity returns them.
-func parseUsers(supported bool) func(lines []string) ([]string, error) {
-	return func(lines []string) ([]string, error) {
-		if !supported {
-			return nil, errors.New("works only on Linux")
+	// In place of each user that the broker's user namespace does not have, Linux reports this one: user_namespaces(7). With
+	// systemd's PrivateUsers=yes, these are all users except root.
+	const overflowUser = 65534
+	return parseEach(lines, func(line string) (string, error) {
+		uid, err := strconv.ParseUint(line, 10, 32)
+		if err != nil {
+			return "", errors.New("must contain numbers of users, one a line, as the command id -u prints them")
 		}
-		return parseEach(lines, func(line string) (string, error) {
-			uid, err := strconv.ParseUint(line, 10, 32)
-			if err != nil {
-				return "", errors.New("must contain numbers of users, one a line, as the command id -u prints them")
-			}
-			if uid == overflowUser {
-				return "", fmt.Errorf("must not contain %d: in a user namespace, such as that of a service with PrivateUsers=yes, it stands for every other user", overflowUser)
-			}
-			return UserIdentity(uint32(uid)), nil
-		})
-	}
+		if uid == overflowUser {
+			return "", fmt.Errorf("must not contain %d: in a user namespace, such as that of a service with PrivateUsers=yes, it stands for every other user", overflowUser)
+		}
+		return UserIdentity(uint32(uid)), nil
+	})
 }
 
-func parseEach(lines []string, parse func(string) (string, error)) (all []string, _ error) {
+// parseEach returns the identity in each line.
+func parseEach(lines []string, parse func(line string) (identity string, _ error)) (all []string, _ error) {
 	for _, line := range lines {
 		identity, err := parse(strings.TrimSpace(line))
 		if err != nil {

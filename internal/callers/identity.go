@@ -18,7 +18,7 @@ func CertificateIdentities(certificate *x509.Certificate) (identities []string) 
 		identities = append(identities, uriIdentity(uri.String()))
 	}
 	digest := sha256.Sum256(certificate.Raw)
-	return append(identities, fingerprintIdentity(hex.EncodeToString(digest[:])))
+	return append(identities, fingerprintIdentity(digest[:]))
 }
 
 // UserIdentity returns the identity of a client that runs as a user of this machine.
@@ -28,4 +28,4 @@ func dnsIdentity(name string) string { return "dns:" + strings.ToLower(strings.T
 
 func uriIdentity(uri string) string { return "uri:" + uri }
 
-func fingerprintIdentity(sha256Hex string) string { return "sha256:" + sha256Hex }
+func fingerprintIdentity(sha256 []byte) string { return "sha256:" + hex.EncodeToString(sha256) }

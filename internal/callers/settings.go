@@ -72,70 +72,58 @@ func (s settings) read(dir string, options Options, isSettled func(path string) 
 	if _, err := os.Stat(filepath.Join(dir, keyFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return s, []string{fmt.Sprintf("%s cannot be read: %v; the caller stays as it was", dir, withoutPath(err))}
 	}
-	next = s
-	next.refused = s.refused && !isSettled(dir) // more files may follow
-	note := func(hasContent bool, err error) {
-		if err == nil {
+	r := reader{dir: dir, isSettled: isSettled, refused: s.refused && !isSettled(dir)} // more files may follow
+	readFile(&r, &s.keys, keyFile, false, options.parseKeys)
+	readFile(&r, &s.certificates, "certificate", false, options.parseCertificates)
+	readFile(&r, &s.users, "uid", false, options.parseUsers)
+	readFile(&r, &s.allow, "allow", true, parseAllow)
+	readFile(&r, &s.accounts, "accounts", true, parseAccounts)
+	readFile(&r, &s.expires, "expires", true, parseExpires)
+	if s.refused = r.refused; !s.refused && !s.usable() {
+		r.problems = append(r.problems, "it has no file key, certificate or uid; the caller is refused")
+	}
+	return s, r.problems
+}
+
+// reader reads the files of a caller.
+type reader struct {
+	dir       string
+	isSettled func(path string) bool // or else it may be half written
+	refused   bool                   // see settings
+	problems  []string
+}
+
+// readFile reads a file. If it cannot be used, the last valid content stays, and without any the caller is refused. With
+// isRestriction, the caller may do more without the file. Some editors replace a file by moving it away first, so such a file is
+// missing only once its directory has settled.
+func readFile[T any](r *reader, content *optional[T], name string, isRestriction bool, parse func(lines []string) (T, error)) {
+	path := filepath.Join(r.dir, name)
+	lines, err := readLines(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if !isRestriction || r.isSettled(r.dir) {
+			*content = optional[T]{}
+		}
+		return
+	}
+	isComplete := err != nil || r.isSettled(path)
+	if err == nil && isComplete {
+		var value T
+		if value, err = parse(lines); err == nil {
+			*content = optional[T]{value, true}
 			return
 		}
-		next.refused = next.refused || !hasContent
-		if errors.Is(err, errUnsettled) {
-			return
-		}
-		consequence := "its last valid content stays in use"
-		if !hasContent {
-			consequence = "the caller is refused"
-		}
-		problems = append(problems, fmt.Sprintf("%v; %s", err, consequence))
 	}
-	in := func(name string) file { return file{filepath.Join(dir, name), isSettled, false} }
-	restriction := func(name string) file { return file{filepath.Join(dir, name), isSettled, true} }
-	note(next.keys.read(in(keyFile), parseKeys(options.ShortKey)))
-	note(next.certificates.read(in("certificate"), parseCertificates(options.Certificates)))
-	note(next.users.read(in("uid"), parseUsers(options.Users)))
-	note(next.allow.read(restriction("allow"), parseAllow))
-	note(next.accounts.read(restriction("accounts"), parseAccounts))
-	note(next.expires.read(restriction("expires"), parseExpires))
-	if !next.refused && len(next.identitiesAndKeyDigests()) == 0 {
-		problems = append(problems, "it has no file key, certificate or uid; the caller is refused")
+	consequence := "its last valid content stays in use"
+	if !content.exists {
+		r.refused = true
+		consequence = "the caller is refused"
 	}
-	return next, problems
+	if isComplete {
+		r.problems = append(r.problems, fmt.Sprintf("%s %v; %s", path, err, consequence))
+	}
 }
 
-// errUnsettled is the error of a file that may be half written. It is not shown.
-var errUnsettled = errors.New("not settled")
-
-// file is a file of a caller, and how to find out whether it may be half written.
-type file struct {
-	path      string
-	isSettled func(path string) bool
-	// isRestriction means that the caller may do more without the file. Some editors replace a file by moving it away first, so it
-	// is missing only once its directory has settled.
-	isRestriction bool
-}
-
-// read reads a file. After an error, the last valid content stays; exists reports whether there is any.
-func (o *optional[T]) read(f file, parse func(lines []string) (T, error)) (exists bool, _ error) {
-	lines, err := readLines(f.path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && o.exists && f.isRestriction && !f.isSettled(filepath.Dir(f.path)):
-		return true, errUnsettled
-	case errors.Is(err, fs.ErrNotExist):
-		*o = optional[T]{}
-		return false, nil
-	case err != nil:
-		return o.exists, fmt.Errorf("%s %w", f.path, err)
-	case !f.isSettled(f.path):
-		return o.exists, errUnsettled
-	}
-	value, err := parse(lines)
-	if err != nil {
-		return o.exists, fmt.Errorf("%s %w", f.path, err)
-	}
-	*o = optional[T]{value, true}
-	return true, nil
-}
-
+// usable reports whether the caller may use the broker.
 func (s *settings) usable() bool { return !s.refused && len(s.identitiesAndKeyDigests()) > 0 }
 
 func (s *settings) caller(name string) *access.Caller {
