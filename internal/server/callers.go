@@ -163,7 +163,7 @@ func (b *broker) deleteUsage(caller string) {
 // deleteUsageIfRemoved is for the end of a request. Its caller may have been removed meanwhile, and deleteUsage called: then nothing else
 // would remove what the request has added.
 func (b *broker) deleteUsageIfRemoved(caller string) {
-	if b.callers != nil && caller != "" && !b.callers.callers.HasName(caller) {
+	if b.callers != nil && caller != "" && b.callers.callers.WithName(caller) == nil {
 		b.deleteUsage(caller)
 	}
 }

@@ -78,8 +78,15 @@ func (c *Callers) HasAnyIdentity(identities []string) bool {
 	return slices.ContainsFunc(identities, func(identity string) bool { return set.withIdentity(identity) != nil })
 }
 
-// HasName reports whether there is a caller with a name.
-func (c *Callers) HasName(name string) bool { return c.withName(name) != nil }
+// WithName returns the caller with a name, even if its access has expired; nil without one.
+func (c *Callers) WithName(name string) *Caller {
+	for _, caller := range *c.current.Load() {
+		if caller.Name == name {
+			return caller
+		}
+	}
+	return nil
+}
 
 // callerSet is a set of callers that does not change.
 type callerSet []*Caller
@@ -107,20 +114,13 @@ func (s callerSet) withIdentity(identity string) *Caller {
 	return nil
 }
 
-// withName returns the caller with a name; nil without one.
-func (c *Callers) withName(name string) *Caller {
-	for _, caller := range *c.current.Load() {
-		if caller.Name == name {
-			return caller
-		}
+// authenticate returns the caller of a request: the one that has the key in Proxy-Authorization, in authorization (RFC 9110 section
+// 11.6.2), or an identity of the connection; or why the request is denied. If it has no valid credentials, that is missing, which may
+// be nil. Credentials of two callers are denied, since their order must not decide which one is used.
+func (p *Policy) authenticate(r *Request, authorization string, missing *problem.Problem) (*Caller, *problem.Problem) {
+	if p.Callers == nil {
+		return nil, nil
 	}
-	return nil
-}
-
-// identify returns the caller of a request: the one that has the key in Proxy-Authorization, in authorization (RFC 9110 section
-// 11.6.2), or an identity of the connection. It returns nil for an unknown caller, and an error if its access has expired, or if the
-// request has credentials of two: the order of the credentials must not decide which caller is used.
-func (p *Policy) identify(r *Request, authorization string) (*Caller, *problem.Problem) {
 	set := *p.Callers.current.Load()
 	proxyAuthorization, repeated := r.proxyAuthorization()
 	if repeated {
@@ -136,37 +136,28 @@ func (p *Policy) identify(r *Request, authorization string) (*Caller, *problem.P
 	}
 	var caller *Caller
 	for _, one := range found {
-		switch {
-		case one == nil, one == caller:
-		case caller == nil:
-			caller = one
-		default:
+		if one == nil {
+			continue
+		}
+		if caller != nil && caller != one {
 			return nil, errSeveralCallers
 		}
+		caller = one
 	}
-	if caller != nil && caller.HasExpired() {
+	switch {
+	case caller == nil:
+		return nil, missing
+	case caller.HasExpired():
 		return nil, errCallerExpired
+	default:
+		return caller, nil
 	}
-	return caller, nil
 }
 
-// checkCaller returns the caller of a request, or why it is denied. missing is for a request without valid credentials; if it is
-// nil, that is allowed.
-func (p *Policy) checkCaller(r *Request, authorization string, missing *problem.Problem) (*Caller, *problem.Problem) {
-	if p.Callers == nil {
-		return nil, nil
-	}
-	caller, denied := p.identify(r, authorization)
-	if caller == nil && denied == nil {
-		denied = missing
-	}
-	return caller, denied
-}
-
-// checkProxyCaller is checkCaller for a client that uses the broker as its proxy to another host (RFC 9110 section 15.5.8).
+// authenticateToProxy is authenticate for a client that uses the broker as its proxy to another host (RFC 9110 section 15.5.8).
 // Authorization is that host's.
-func (p *Policy) checkProxyCaller(r *Request) (*Caller, *problem.Problem) {
-	caller, denied := p.checkCaller(r, "", errProxyKeyMissing)
+func (p *Policy) authenticateToProxy(r *Request) (*Caller, *problem.Problem) {
+	caller, denied := p.authenticate(r, "", errProxyKeyMissing)
 	if denied != nil && denied.Status == http.StatusUnauthorized {
 		forProxy := *denied
 		forProxy.Status, forProxy.Fields = http.StatusProxyAuthRequired, errProxyKeyMissing.Fields

@@ -21,7 +21,7 @@ func (p *Policy) checkOtherHost(r *Request) Decision {
 	case IsBrowserRequest(r.Fields), isSubresource(r.Fields):
 		return Decision{Denied: errBrowserRequest}
 	}
-	caller, denied := p.checkProxyCaller(r)
+	caller, denied := p.authenticateToProxy(r)
 	switch {
 	case denied != nil:
 	case !p.passes(r.Host):

@@ -17,6 +17,7 @@ const maxDecodings = 3
 // slash is safe.
 func isUnsafe(target string) bool {
 	path, _, _ := strings.Cut(target, "?")
+	isControl := func(r rune) bool { return r < ' ' || r == 0x7f }
 	for range maxDecodings + 1 {
 		if strings.IndexByte(path, '\\') >= 0 || strings.ContainsFunc(path, isControl) || hasDotSegment(path) {
 			return true
@@ -29,9 +30,6 @@ func isUnsafe(target string) bool {
 	}
 	return false
 }
-
-// isControl reports whether r is a control character of US-ASCII, tab included.
-func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
 func hasDotSegment(path string) bool {
 	if !strings.Contains(path, "/.") { // most paths

@@ -101,7 +101,7 @@ func (p *Policy) Check(r *Request) Decision {
 		return p.checkTokenRequest(r, authorization)
 	}
 	decision := Decision{API: p.Servers.addressedAPI(r)}
-	decision.Caller, decision.Denied = p.checkCaller(r, authorization, unauthenticatedProblem(r))
+	decision.Caller, decision.Denied = p.authenticate(r, authorization, unauthenticatedProblem(r))
 	if decision.Denied == nil {
 		decision.Denied = p.checkPermissions(r, decision.Caller)
 	}
@@ -114,12 +114,9 @@ func (p *Policy) Check(r *Request) Decision {
 // checkTokenRequest identifies the sender of a token request by the connection or as a proxy's client. A user and password in
 // Authorization are for the token endpoint, which examines them, but a bearer token must not be another caller's key.
 func (p *Policy) checkTokenRequest(r *Request, authorization string) Decision {
-	caller, denied := p.checkCaller(r, "", nil)
+	caller, denied := p.authenticate(r, "", nil)
 	if _, isBearer := BearerToken(authorization); isBearer && caller != nil {
-		_, denied = p.identify(r, authorization)
-	}
-	if denied != nil {
-		caller = nil
+		caller, denied = p.authenticate(r, authorization, nil)
 	}
 	return Decision{Caller: caller, Denied: denied}
 }
@@ -132,7 +129,7 @@ func (p *Policy) RulesAllow(caller, method, path string) bool {
 	if p.Callers == nil {
 		return true
 	}
-	one := p.Callers.withName(caller)
+	one := p.Callers.WithName(caller)
 	return one != nil && (one.Rules == nil || one.Rules.Allowed(method, path))
 }
 

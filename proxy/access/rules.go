@@ -43,15 +43,15 @@ func ParseRules(patterns []string) (*Rules, error) {
 		if err := new(Rules).add(pattern); err != nil {
 			return nil, fmt.Errorf("the pattern %s %w", quoteUnlessSecret(pattern, i, len(patterns)), err)
 		}
-		for _, before := range all {
-			if both := new(Rules); both.add(before) == nil && both.add(pattern) != nil {
-				return nil, fmt.Errorf("the patterns %q and %q conflict: both match the same requests, and neither is more specific", before, pattern)
-			}
-		}
-		if err := rules.add(pattern); err != nil {
-			return nil, fmt.Errorf("the pattern %q %w", pattern, err)
-		}
 		all = append(all, pattern)
+		if rules.add(pattern) == nil {
+			continue
+		}
+		conflicting := slices.IndexFunc(all, func(other string) bool { // if no other, then pattern itself
+			both := new(Rules)
+			return both.add(other) == nil && both.add(pattern) != nil
+		})
+		return nil, fmt.Errorf("the patterns %q and %q conflict: both match the same requests, and neither is more specific", all[conflicting], pattern)
 	}
 	return rules, nil
 }

@@ -32,7 +32,7 @@ func NewTunnel(r *Request) *Tunnel {
 
 // CheckTunnel denies a tunnel that Check has allowed, once its caller may not use the broker any more.
 func (p *Policy) CheckTunnel(t *Tunnel) *problem.Problem {
-	_, denied := p.checkProxyCaller(&Request{Tunnel: t})
+	_, denied := p.authenticateToProxy(&Request{Tunnel: t})
 	return denied
 }
 
@@ -48,7 +48,7 @@ func (p *Policy) checkConnect(r *Request) Decision {
 		return Decision{Denied: errTunnelNotAllowed}
 	}
 	// Before the host: without the key, a client must not learn what passes through.
-	caller, denied := p.checkProxyCaller(r)
+	caller, denied := p.authenticateToProxy(r)
 	switch {
 	case denied != nil:
 	case isLoop(r.Fields):
