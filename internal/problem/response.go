@@ -23,53 +23,39 @@ func (p *Problem) Response() (fields []Field, body []byte) {
 	if p.RetryAfter > 0 {
 		fields = append(fields, Field{"Retry-After", strconv.Itoa(int(math.Ceil(p.RetryAfter.Seconds())))})
 	}
-	return fields, p.json()
-}
-
-// json returns the problem details of RFC 9457 section 3.
-func (p *Problem) json() []byte {
-	var body bytes.Buffer
-	encoder := json.NewEncoder(&body)
+	var details bytes.Buffer
+	encoder := json.NewEncoder(&details)
 	encoder.SetEscapeHTML(false) // people read it as JSON, not inside a page
+	detail := strings.ToUpper(p.Detail[:1]) + p.Detail[1:] + ". " + p.Hint
 	err := encoder.Encode(struct {
 		Type   string `json:"type"`
 		Title  string `json:"title"`
 		Status int    `json:"status"`
 		Detail string `json:"detail"`
-	}{"urn:etrusted-broker:problem:" + p.Code, p.Title, p.Status, sentence(p.Detail) + " " + p.Hint})
+	}{"urn:etrusted-broker:problem:" + p.Code, p.Title, p.Status, detail})
 	if err != nil {
 		panic(err) // impossible for strings and a number
 	}
-	return body.Bytes()
+	return fields, details.Bytes()
 }
-
-// sentence makes a sentence of the text of an error, which is not empty.
-func sentence(text string) string { return strings.ToUpper(text[:1]) + text[1:] + "." }
 
 // ProxyStatus returns a Proxy-Status field (RFC 9209 section 2) for a response of the broker. errorType is empty if the
 // response is no error.
 func ProxyStatus(errorType, details string) string {
-	if errorType == "" {
-		return ProxyName + "; details=" + structuredString(details)
+	status := ProxyName
+	if errorType != "" {
+		status += "; error=" + errorType
 	}
-	return ProxyName + "; error=" + errorType + "; details=" + structuredString(details)
+	return status + "; details=" + structuredString(details)
 }
 
 // structuredString returns text as a string of RFC 8941 section 3.3.3, which contains only printable ASCII.
 func structuredString(text string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range text {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r < 0x20 || r > 0x7e:
-			b.WriteByte('?')
-		default:
-			b.WriteRune(r)
+	ascii := strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
 		}
-	}
-	b.WriteByte('"')
-	return b.String()
+		return r
+	}, text)
+	return strconv.Quote(ascii) // which only has quotes and backslashes to escape
 }
