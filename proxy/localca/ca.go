@@ -52,21 +52,19 @@ type CA struct {
 //
 // The errors say what to do and contain nothing of the key.
 func Open(dir string, hosts []string) (*CA, error) {
-	return openCA(dir, hosts, nil, slices.Equal[[]string])
+	return openCA(dir, hosts, nil, false)
 }
 
 // OpenForAccounts is Open for hosts to which accounts add others, which come and go. A new CA is for the hosts and accountHosts, those that
 // accounts have now. An existing one must be for the hosts, and may be for others. The CA signs only for the hosts until SetHosts
 // is called.
 func OpenForAccounts(dir string, hosts, accountHosts []string) (*CA, error) {
-	return openCA(dir, hosts, accountHosts, func(permitted, names []string) bool {
-		return !slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(permitted, name) })
-	})
+	return openCA(dir, hosts, accountHosts, true)
 }
 
-// openCA opens the CA for some hosts, or creates it for these and accountHosts. accepts compares the hosts that an existing one permits with
-// those that it must permit. Both are sorted.
-func openCA(dir string, hosts, accountHosts []string, accepts func(permitted, names []string) bool) (*CA, error) {
+// openCA opens the CA for some hosts, or creates it for these and accountHosts. An existing one may permit others only
+// with mayPermitOthers.
+func openCA(dir string, hosts, accountHosts []string, mayPermitOthers bool) (*CA, error) {
 	a := new(CA)
 	names, err := a.setHosts(hosts)
 	if err != nil {
@@ -94,7 +92,7 @@ func openCA(dir string, hosts, accountHosts []string, accepts func(permitted, na
 	if a.root, a.signer, a.key, err = parseCAKeyFile(file); err != nil {
 		return nil, d.fileErrorf(keyName, "%w", err)
 	}
-	if err := verifyCA(a.root, a.signer, names, accepts); err != nil {
+	if err := verifyCA(a.root, a.signer, names, mayPermitOthers); err != nil {
 		return nil, d.fileErrorf(keyName, "%w", err)
 	}
 	published, err := d.readOrCreate(certName, certMode, func() ([]byte, error) { return a.CertificatePEM(), nil })

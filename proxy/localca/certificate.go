@@ -30,9 +30,6 @@ const (
 	signerPathLen = 0
 )
 
-// keyComment begins ca.key, for readers who compare it with ca.crt.
-const keyComment = "Keep this secret. It has a certificate that ca.crt has signed, ca.crt itself, and the key of the first. The key of ca.crt was not kept.\n"
-
 // newCA creates the root and the signer of a CA for only these hosts, and returns the content of ca.key. The root's key is
 // discarded.
 func newCA(hosts []string) ([]byte, error) {
@@ -53,7 +50,9 @@ func newCA(hosts []string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot encode a key: %w", err)
 	}
-	return slices.Concat([]byte(keyComment), encodeCertificate(signer), encodeCertificate(root),
+	// For readers who compare ca.key with ca.crt.
+	const comment = "Keep this secret. It has a certificate that ca.crt has signed, ca.crt itself, and the key of the first. The key of ca.crt was not kept.\n"
+	return slices.Concat([]byte(comment), encodeCertificate(signer), encodeCertificate(root),
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})), nil
 }
 

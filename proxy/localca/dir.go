@@ -90,10 +90,10 @@ func (d *caDir) create(name string, content []byte, mode fs.FileMode) error {
 }
 
 func (d *caDir) readFile(name string) ([]byte, error) {
+	var content []byte
 	info, err := d.root.Stat(name)
 	switch {
 	case err != nil:
-		return nil, d.fileErrorf(name, "is not readable for the broker's user: change its owner: %w", err)
 	case !info.Mode().IsRegular(): // opening a pipe would block until another process writes to it
 		return nil, d.fileErrorf(name, "is not a regular file: remove it, or use another directory")
 	// Windows has no file modes, and Go reports every file as world-readable.
@@ -101,8 +101,9 @@ func (d *caDir) readFile(name string) ([]byte, error) {
 		return nil, d.fileErrorf(name, "has mode %#o, which lets other users read or change it: chmod 600 it, or if another user may have read it, "+replaceAdvice, info.Mode().Perm())
 	case info.Size() > maxFileSize:
 		return nil, d.fileErrorf(name, "is too large: restore the original file, or "+replaceAdvice)
+	default:
+		content, err = d.root.ReadFile(name)
 	}
-	content, err := d.root.ReadFile(name)
 	if err != nil {
 		return nil, d.fileErrorf(name, "is not readable for the broker's user: change its owner: %w", err)
 	}

@@ -27,9 +27,11 @@ func parseCAKeyFile(file []byte) (root, signer *x509.Certificate, key *ecdsa.Pri
 	return nil, nil, nil, errors.New("is not a PEM file with two certificates and a private key: restore the original file, or " + replaceAdvice)
 }
 
-// verifyCA rejects a CA that would not work for the apps, or that could sign more than it needs to. accepts is that of openCA.
-func verifyCA(root, signer *x509.Certificate, hosts []string, accepts func(permitted, names []string) bool) error {
+// verifyCA rejects a CA that would not work for the apps, or that could sign more than it needs to. It must be for the hosts, which
+// differ, and may be for others only with mayPermitOthers.
+func verifyCA(root, signer *x509.Certificate, hosts []string, mayPermitOthers bool) error {
 	now, permitted := time.Now(), permittedHosts(root)
+	isMissing := func(host string) bool { return !slices.Contains(permitted, host) }
 	switch {
 	case !isCACertificate(root, rootPathLen) || root.CheckSignatureFrom(root) != nil,
 		!isCACertificate(signer, signerPathLen) || signer.CheckSignatureFrom(root) != nil:
@@ -38,7 +40,8 @@ func verifyCA(root, signer *x509.Certificate, hosts []string, accepts func(permi
 		return fmt.Errorf("expired on %s: "+replaceAdvice, formatDate(root.NotAfter))
 	case now.Before(root.NotBefore):
 		return fmt.Errorf("is not valid before %s: correct this machine's clock, or if it is right, "+replaceAdvice, formatDate(root.NotBefore))
-	case !hasNameConstraints(root, permitted) || !hasNameConstraints(signer, permitted) || !accepts(permitted, hosts):
+	case !hasNameConstraints(root, permitted) || !hasNameConstraints(signer, permitted),
+		slices.ContainsFunc(hosts, isMissing), len(permitted) > len(hosts) && !mayPermitOthers:
 		return fmt.Errorf("is for %s, but the configured hosts are %s: configure the old hosts again, or "+replaceAdvice,
 			cmp.Or(strings.Join(permitted, ", "), "any host"), strings.Join(hosts, ", "))
 	}
