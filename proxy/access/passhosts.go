@@ -36,28 +36,27 @@ func ParsePassHosts(patterns []string) (hosts PassHosts, _ error) {
 }
 
 func parsePassPattern(text string) (_ passPattern, ok bool) {
+	const label = "host" // in place of the wildcard, since Split rejects an empty name
 	end, wildcard := strings.CutPrefix(text, "*")
-	if !wildcard {
-		if addr, err := netip.ParseAddr(text); err == nil && addr.Is6() {
-			text = "[" + text + "]"
-		}
-		name, port, ok := hostport.Split(text)
-		return passPattern{name: name, port: port}, ok && (isAddress(name) || isUnambiguousHostName(name))
+	if wildcard {
+		text = label + end
+	} else if addr, err := netip.ParseAddr(text); err == nil && addr.Is6() {
+		text = "[" + text + "]"
 	}
-	if below, ok := strings.CutPrefix(end, "."); ok {
-		name, port, ok := hostport.Split(below)
-		return passPattern{name: "." + name, port: port, wildcard: true}, ok && isUnambiguousHostName(name)
+	name, port, ok := hostport.Split(text)
+	ok = ok && isUnambiguousHost(name)
+	if wildcard {
+		name = strings.TrimPrefix(name, label)
+		ok = ok && (name == "" && !strings.HasPrefix(end, ".") || strings.HasPrefix(name, "."))
 	}
-	const placeholder = "host" // Split rejects an empty name
-	name, port, ok := hostport.Split(placeholder + end)
-	return passPattern{port: port, wildcard: true}, ok && name == placeholder
+	return passPattern{name, port, wildcard}, ok
 }
 
 // Match reports whether a pattern matches a target, HOST:PORT.
 func (h PassHosts) Match(target string) bool {
 	name, port, ok := hostport.Split(target)
 	matches := func(p passPattern) bool { return p.matches(name, port) }
-	return ok && port != "" && (isAddress(name) || isUnambiguousHostName(name)) && slices.ContainsFunc(h, matches)
+	return ok && port != "" && isUnambiguousHost(name) && slices.ContainsFunc(h, matches)
 }
 
 // ListsAddress reports whether the host of a target, HOST:PORT, is an IP address that a pattern names.
@@ -85,9 +84,13 @@ func isAddress(name string) bool {
 	return err == nil
 }
 
-// isUnambiguousHostName reports whether a name can only be a host name. Some programs read a name that ends in a number as an IPv4 address
-// (127.1, 0x7f000001), and decode percent-encoded characters: through a proxy, nothing could check that address.
-func isUnambiguousHostName(name string) bool {
+// isUnambiguousHost reports whether a name is an IP address, or can only be a host name. Some programs read a name that ends in a
+// number as an IPv4 address (127.1, 0x7f000001), and decode percent-encoded characters: through a proxy, nothing could check that
+// address.
+func isUnambiguousHost(name string) bool {
+	if isAddress(name) {
+		return true
+	}
 	const digits, hexadecimal = "0123456789", "0123456789abcdef"
 	labels := strings.Split(name, ".")
 	isOther := func(label string) bool {

@@ -123,24 +123,22 @@ func (p *Policy) checkTokenRequest(r *Request, authorization string) Decision {
 
 // RulesAllow reports whether the rules for everyone and for the caller with a name allow a method and a path without a query.
 func (p *Policy) RulesAllow(caller, method, path string) bool {
-	if p.Rules != nil && !p.Rules.Allowed(method, path) {
-		return false
-	}
 	if p.Callers == nil {
-		return true
+		return p.Rules.Allowed(method, path)
 	}
 	one := p.Callers.WithName(caller)
-	return one != nil && (one.Rules == nil || one.Rules.Allowed(method, path))
+	return one != nil && p.Rules.Allowed(method, path) && one.Rules.Allowed(method, path)
 }
 
 // checkRequest denies requests that no app on this machine sends, whatever they ask for, and those that cannot be forwarded.
 func (p *Policy) checkRequest(r *Request) *problem.Problem {
+	_, isUnixSocket := r.LocalAddr.(*net.UnixAddr) // no browser can use one, so any Host is allowed
 	switch {
 	case isDeniedMethod(r.Method):
 		return errMethodNotAllowed
 	case r.Tunnel != nil && !r.Tunnel.isFor(r.Host):
 		return errHostNotAllowed
-	case r.Tunnel == nil && !r.AbsoluteForm && !isUnixSocket(r.LocalAddr) && !p.Hosts.Allowed(r.Host, r.LocalAddr):
+	case r.Tunnel == nil && !r.AbsoluteForm && !isUnixSocket && !p.Hosts.Allowed(r.Host, r.LocalAddr):
 		return errHostNotAllowed
 	case IsBrowserRequest(r.Fields), isSubresource(r.Fields):
 		return errBrowserRequest
@@ -172,12 +170,6 @@ func (p *Policy) checkPermissions(r *Request, caller *Caller) *problem.Problem {
 		return denied
 	}
 	return caller.Rules.check(r, "the caller's file allow")
-}
-
-// isUnixSocket reports whether a connection arrived at a Unix socket. No browser can use one, so any Host is allowed.
-func isUnixSocket(local net.Addr) bool {
-	_, isUnix := local.(*net.UnixAddr)
-	return isUnix
 }
 
 // isDeniedMethod reports whether a method is CONNECT or TRACE, or one that some servers treat as TRACE. Methods are

@@ -16,7 +16,7 @@ import (
 // ReadOnly stands for the patterns "GET /" and "HEAD /". It can be combined with others.
 const ReadOnly = "READ-ONLY"
 
-// Rules are an allow list of methods and paths. The zero value allows nothing. Rules are safe for concurrent use.
+// Rules are an allow list of methods and paths. The zero value allows nothing, and nil everything. Rules are safe for concurrent use.
 type Rules struct {
 	readOnly bool
 	mux      http.ServeMux // all patterns
@@ -107,7 +107,7 @@ func (r *Rules) check(request *Request, list string) *problem.Problem {
 // since some servers read an overlong slash (%c0%af) as a slash. ReadOnly depends only on the method. The target must have
 // no dot segments, backslashes or control characters.
 func (r *Rules) Allowed(method, target string) bool {
-	if r.readOnly && (method == http.MethodGet || method == http.MethodHead) {
+	if r == nil || r.readOnly && (method == http.MethodGet || method == http.MethodHead) {
 		return true
 	}
 	// A target contains no number sign (RFC 9112 section 3.2), and some servers would cut the path there.

@@ -45,40 +45,28 @@ const TrustStorePassword = "changeit"
 
 // TrustStore converts a bundle to Java's format for trusted certificates, JKS. It skips what is not a certificate.
 func TrustStore(bundle []byte) []byte {
-	const magic, version, trustedCertificate = 0xfeedfeed, 2, 2
-	var entries []byte
-	count := uint32(0)
-	for {
-		block, rest := pem.Decode(bundle)
-		if block == nil {
-			break
+	var certificates [][]byte
+	for block, rest := pem.Decode(bundle); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			certificates = append(certificates, block.Bytes)
 		}
-		bundle = rest
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		entries = binary.BigEndian.AppendUint32(entries, trustedCertificate)
-		entries = appendLengthAndText(entries, fmt.Sprintf("ca%d", count))
-		entries = binary.BigEndian.AppendUint64(entries, 0) // when it was added
-		entries = appendLengthAndText(entries, "X.509")
-		entries = binary.BigEndian.AppendUint32(entries, uint32(len(block.Bytes))) //nolint:gosec // a certificate has some kilobytes
-		entries = append(entries, block.Bytes...)
-		count++
 	}
 	var store []byte
-	for _, number := range []uint32{magic, version, count} {
-		store = binary.BigEndian.AppendUint32(store, number)
+	write := func(parts ...any) {
+		for _, part := range parts {
+			store, _ = binary.Append(store, binary.BigEndian, part) // the parts have fixed sizes
+		}
 	}
-	store = append(store, entries...)
+	const magic, version, trustedCertificate = uint32(0xfeedfeed), uint32(2), uint32(2)
+	write(magic, version, uint32(len(certificates))) //nolint:gosec // a bundle has some hundred
+	for i, certificate := range certificates {
+		alias, kind, added := fmt.Appendf(nil, "ca%d", i), []byte("X.509"), uint64(0)
+		write(trustedCertificate, uint16(len(alias)), alias, added, uint16(len(kind)), kind) //nolint:gosec // they are short
+		write(uint32(len(certificate)), certificate)                                         //nolint:gosec // it has some kilobytes
+	}
 	digest := sha1.New() //nolint:gosec // see the import
 	_ = binary.Write(digest, binary.BigEndian, utf16.Encode([]rune(TrustStorePassword)))
 	digest.Write([]byte("Mighty Aphrodite"))
 	digest.Write(store)
 	return digest.Sum(store)
-}
-
-// appendLengthAndText appends a short text with its length in front.
-func appendLengthAndText(b []byte, text string) []byte {
-	b = binary.BigEndian.AppendUint16(b, uint16(len(text))) //nolint:gosec // it is one of ours
-	return append(b, text...)
 }
