@@ -14,17 +14,14 @@ import (
 type Caller struct {
 	// Name is empty if there are no named callers, but one access key for all.
 	Name string
-	// Keys are its access keys; nil if it has none.
-	Keys *Keys
+	Keys *Keys // nil if it has none
 	// Identities identify its connections: see Request.Identities.
 	Identities []string
-	// Rules are the methods and paths that it may use, of those that Policy.Rules allow; nil if it may use all of them.
-	Rules *Rules
+	Rules      *Rules // apply in addition to Policy.Rules
 	// Accounts are the names of the accounts that it may use, the one for requests that name none first; nil if it may use all,
 	// and the default account if it names none.
 	Accounts []string
-	// Expires is when its access ends; zero if it does not.
-	Expires time.Time
+	Expires  time.Time // when its access ends; zero if it does not
 }
 
 // CheckAccount denies a request for an account that the caller may not use. c may be nil, and then denies nothing.
@@ -43,7 +40,7 @@ func (c *Caller) FirstAccount() string {
 	return c.Accounts[0]
 }
 
-// HasExpired reports whether the access of the caller has ended.
+// HasExpired reports whether the caller's access has ended.
 func (c *Caller) HasExpired() bool { return !c.Expires.IsZero() && !time.Now().Before(c.Expires) }
 
 // Callers are the programs that may use the broker. All methods are safe for concurrent use.

@@ -14,7 +14,7 @@ type PassHosts []passPattern
 
 // passPattern is a pattern of PassHosts: one host, or with a wildcard all whose names have an end.
 type passPattern struct {
-	name     string // in the form of hostport.Split; of a wildcard the end, which is empty or begins with a dot
+	name     string // as hostport.Split returns it; of a wildcard the end, which is empty or begins with a dot
 	port     string // empty for every port, and of a wildcard for 443 and 80
 	wildcard bool
 }

@@ -14,21 +14,18 @@ import (
 // Policy decides which requests are allowed. The zero value allows what programs on this machine send. Its methods are safe for
 // concurrent use, as long as the fields do not change.
 type Policy struct {
-	// Hosts are the names of the broker.
-	Hosts Hosts
-	// Servers are the hosts of the APIs and of the login servers. An absolute-form target may name them.
-	Servers *Servers
+	Hosts   Hosts    // the names of the broker
+	Servers *Servers // an absolute-form target may name them
 	// TunnelAllowed reports whether CONNECT may open a tunnel to a target; nil if it may open none.
 	TunnelAllowed func(target string) bool
-	// PassHosts are the hosts whose requests and tunnels pass through, except Servers; nil for none.
-	// An address among them is not taken for one of the broker's own.
+	// PassHosts are the hosts whose requests and tunnels pass through, except Servers. An address among them is not taken for one
+	// of the broker's own.
 	PassHosts PassHosts
 	// Callers are the programs that may use the broker. A request must come from one of them; nil if it needs no credentials.
 	Callers *Callers
 	// KeyFromToken returns the access key in a bearer token; nil if the token is the key.
 	KeyFromToken func(token string) string
-	// Rules are the methods and paths that are allowed; nil if all are.
-	Rules *Rules
+	Rules        *Rules // for all callers
 	// DryRun means that a request is allowed if only the rules deny it: see Decision.DryRun.
 	DryRun bool
 }
@@ -51,16 +48,12 @@ type Request struct {
 	// TokenRequest means that the broker answers the request itself, as the token endpoint. That has its own way to send
 	// the access key.
 	TokenRequest bool
-	// Fields are the fields of the header.
-	Fields http1.Fields
-	// LocalAddr is the address at which the connection arrived.
-	LocalAddr net.Addr
+	Fields       http1.Fields
+	LocalAddr    net.Addr // at which the connection arrived
 	// Identities are what a certificate or the system says about the client of the connection, such as dns:shop.example.
-	Identities []string
-	// Tunnel is the tunnel that the request came through; nil without a tunnel.
-	Tunnel *Tunnel
-	// ClientUntrusted means that the connection's client certificate is not trusted any more.
-	ClientUntrusted bool
+	Identities      []string
+	Tunnel          *Tunnel // that the request came through; nil without one
+	ClientUntrusted bool    // the connection's client certificate is not trusted any more
 }
 
 // Decision is the result of Policy.Check.

@@ -56,7 +56,7 @@ func ParseRules(patterns []string) (*Rules, error) {
 	return rules, nil
 }
 
-// add adds a pattern. The mux panics if it is invalid or conflicts with another.
+// add adds a pattern. It fails if that is invalid or conflicts with another, for which the mux panics.
 func (r *Rules) add(pattern string) (err error) {
 	path := pattern
 	if end := strings.IndexAny(pattern, " \t"); end >= 0 {
@@ -95,7 +95,7 @@ func (r *Rules) check(request *Request, list string) *problem.Problem {
 		return nil
 	case !r.Allowed(request.Method, request.APITarget):
 		return notInAllowList(request.Method, request.APITarget, list)
-	case hasRequestOverride(request.Fields):
+	case slices.ContainsFunc(request.Fields, func(field http1.Field) bool { return IsRequestOverride(field.Name) }):
 		return errMethodOverride
 	default:
 		return nil
@@ -149,16 +149,12 @@ func notInAllowList(method, target, list string) *problem.Problem {
 	return newDenial(ReasonRule, http.StatusForbidden, "not-in-allow-list", list+" does not include "+what, "If the app needs it, add "+pattern+".")
 }
 
-// isSuggestable reports whether a pattern may repeat a request: it looks like those of the API: its methods are short, and its
-// paths are shorter than 200 bytes and have neither encoded characters nor doubled slashes, for which a pattern would not help.
+// isSuggestable reports whether a pattern may repeat a request: the method and path are short, and the path has neither encoded
+// characters nor doubled slashes, for which a pattern would not help.
 func isSuggestable(method, path string) bool {
 	const upper, lower, digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz", "0123456789"
 	return len(method) <= 16 && strings.Trim(method, upper) == "" && len(path) < 200 && strings.HasPrefix(path, "/") && !strings.Contains(path, "//") &&
 		strings.Trim(path, upper+lower+digits+"/._~-") == ""
-}
-
-func hasRequestOverride(fields http1.Fields) bool {
-	return slices.ContainsFunc(fields, func(field http1.Field) bool { return IsRequestOverride(field.Name) })
 }
 
 // IsRequestOverride reports whether a field with this name asks for another method or path than the request line: some servers,

@@ -69,7 +69,7 @@ func TestDecisionNamesAddressedAPI(t *testing.T) {
 	}
 }
 
-func TestNamed(t *testing.T) {
+func TestFindByName(t *testing.T) {
 	servers := access.NewServers([]string{"api.example:8443", "both.example"}, []string{"login.example:9443", "both.example:1"})
 	for host, want := range map[string]string{"API.example.": "api.example:8443", "login.example": "login.example:9443", "both.example": "both.example", "a.example": "", "": ""} {
 		if got, ok := servers.FindByName(host); got != want || ok != (want != "") {
