@@ -1,9 +1,6 @@
 package access
 
-import (
-	"etrusted-broker/internal/hostport"
-	"etrusted-broker/internal/problem"
-)
+import "etrusted-broker/internal/problem"
 
 // Tunnel is a connection for one target: the CONNECT request that opened a tunnel, or a connection that the client has opened to
 // the broker in the belief that it is the target. Requests on it must be for its target. They need no access key of their own, as
@@ -19,9 +16,8 @@ type Tunnel struct {
 
 // isFor reports whether a request with a host is for the tunnel's target. The default ports are as good as none.
 func (t *Tunnel) isFor(host string) bool {
-	name, port, ok := hostport.Split(host)
-	targetName, targetPort, _ := hostport.Split(t.Target) // an invalid target has no name, and no valid host is without one
-	return ok && name == targetName && (t.AnyPort || withoutDefaultPort(port) == withoutDefaultPort(targetPort))
+	key, target := keyOf(host), keyOf(t.Target)
+	return key.name != "" && key.name == target.name && (t.AnyPort || key.port == target.port)
 }
 
 // NewTunnel returns the Tunnel that a CONNECT request opens.
