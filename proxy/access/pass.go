@@ -11,18 +11,13 @@ import (
 
 // isOtherHost reports whether an absolute-form target names another host than the API, the login server and this broker.
 func (p *Policy) isOtherHost(r *Request) bool {
-	if p.Servers.has(r.Host) {
-		return false
-	}
-	return !p.Hosts.Allowed(r.Host, r.LocalAddr) || p.PassHosts.ListsAddress(r.Host)
+	return !p.Servers.has(r.Host) && (!p.Hosts.Allowed(r.Host, r.LocalAddr) || p.PassHosts.ListsAddress(r.Host))
 }
 
 // checkOtherHost decides whether an absolute-form request for another host passes through. Its path is not checked, since no
 // rule depends on it. Authorization is the other host's.
 func (p *Policy) checkOtherHost(r *Request) Decision {
 	switch {
-	case isDeniedMethod(r.Method):
-		return Decision{Denied: errMethodNotAllowed}
 	case p.PassHosts == nil:
 		return Decision{Denied: errOtherHostNotAllowed}
 	case IsBrowserRequest(r.Fields), isSubresource(r.Fields):

@@ -80,6 +80,8 @@ func (p *Policy) Check(r *Request) Decision {
 		return Decision{Denied: errClientUntrusted}
 	case r.Method == http.MethodConnect:
 		return p.checkConnect(r)
+	case isDeniedMethod(r.Method):
+		return Decision{Denied: errMethodNotAllowed}
 	case r.Tunnel == nil && r.AbsoluteForm && p.isOtherHost(r):
 		return p.checkOtherHost(r)
 	}
@@ -127,8 +129,6 @@ func (p *Policy) RulesAllow(caller, method, path string) bool {
 func (p *Policy) checkRequest(r *Request) *problem.Problem {
 	_, isUnixSocket := r.LocalAddr.(*net.UnixAddr) // no browser can use one, so any Host is allowed
 	switch {
-	case isDeniedMethod(r.Method):
-		return errMethodNotAllowed
 	case r.Tunnel != nil && !r.Tunnel.isFor(r.Host):
 		return errHostNotAllowed
 	case r.Tunnel == nil && !r.AbsoluteForm && !isUnixSocket && !p.Hosts.Allowed(r.Host, r.LocalAddr):
@@ -156,7 +156,7 @@ func (p *Policy) checkPermissions(r *Request, caller *Caller) *problem.Problem {
 			return denied
 		}
 	}
-	if p.targetsLoginServer(r) {
+	if r.Tunnel != nil && p.Servers.isOnlyLogin(r.Tunnel.Target) || r.Tunnel == nil && r.AbsoluteForm && p.Servers.isOnlyLogin(r.Host) {
 		return errLoginServerRequest
 	}
 	if denied := p.Rules.check(r, "BROKER_ALLOW"); denied != nil || caller == nil {

@@ -54,12 +54,3 @@ func (p *Policy) checkConnect(r *Request) Decision {
 	}
 	return Decision{Caller: caller, Denied: denied, Pass: denied == nil && !ends}
 }
-
-// targetsLoginServer reports whether a client that uses the broker as its proxy sends a request to the login server.
-func (p *Policy) targetsLoginServer(r *Request) bool {
-	target := r.Host
-	if r.Tunnel != nil {
-		target = r.Tunnel.Target
-	}
-	return (r.AbsoluteForm || r.Tunnel != nil) && p.Servers.isOnlyLogin(target)
-}
