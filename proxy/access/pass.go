@@ -54,8 +54,6 @@ type passPattern struct {
 	wildcard bool
 }
 
-var errPassPattern = errors.New("must be hosts separated by commas, such as integrations.etrusted.com, *.example.com or *, each with or without a port, but without a scheme or a path")
-
 // ParsePassHosts parses patterns: a name, an IP address, *.example.com for all names below that one, or * for every host. Each may
 // have a port. Without one, a wildcard matches only the ports 443 and 80, and other patterns match every port. No wildcard matches
 // api.etrusted.com and login.etrusted.com. The error contains none of the patterns.
@@ -63,7 +61,7 @@ func ParsePassHosts(patterns []string) (hosts PassHosts, _ error) {
 	for _, text := range patterns {
 		pattern, ok := parsePassPattern(strings.TrimSpace(text))
 		if !ok {
-			return nil, errPassPattern
+			return nil, errors.New("must be hosts separated by commas, such as integrations.etrusted.com, *.example.com or *, each with or without a port, but without a scheme or a path")
 		}
 		hosts = append(hosts, pattern)
 	}

@@ -11,19 +11,16 @@ import (
 	"unicode/utf16"
 )
 
-// systemBundles are the files in which Linux distributions and BSDs keep the CAs that a system trusts.
-var systemBundles = []string{
-	"/etc/ssl/certs/ca-certificates.crt", // Debian, Alpine
-	"/etc/pki/tls/certs/ca-bundle.crt",   // Red Hat
-	"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-	"/etc/ssl/ca-bundle.pem", // SUSE
-	"/etc/ssl/cert.pem",      // Alpine, BSD, macOS
-}
-
 // Bundle returns a CA's certificate, followed by those that the system trusts: for programs that accept only one file. The
 // latter are read from certFile, the value of SSL_CERT_FILE, or if that is empty from the system's own bundle.
 func Bundle(certificate []byte, certFile string) ([]byte, error) {
-	files := systemBundles
+	files := []string{
+		"/etc/ssl/certs/ca-certificates.crt", // Debian, Alpine
+		"/etc/pki/tls/certs/ca-bundle.crt",   // Red Hat
+		"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+		"/etc/ssl/ca-bundle.pem", // SUSE
+		"/etc/ssl/cert.pem",      // Alpine, BSD, macOS
+	}
 	if certFile != "" {
 		files = []string{certFile}
 	}

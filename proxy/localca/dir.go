@@ -22,24 +22,21 @@ const (
 )
 
 // caDir is the directory of the files. All operations use the opened directory, even if it is replaced meanwhile.
-type caDir struct {
-	path string
-	root *os.Root
-}
+type caDir struct{ root *os.Root }
 
 func openDir(dir string) (*caDir, error) {
 	path, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("cannot resolve the directory %s: %w", dir, err)
 	}
-	d := &caDir{path: path}
-	if d.root, err = os.OpenRoot(path); err != nil {
-		return nil, d.dirError(err)
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, dirError(path, err)
 	}
-	return d, nil
+	return &caDir{root}, nil
 }
 
-func (d *caDir) filePath(name string) string { return filepath.Join(d.path, name) }
+func (d *caDir) filePath(name string) string { return filepath.Join(d.root.Name(), name) }
 
 // readOrCreate returns the content of a file, and creates it if it is missing. It returns what is stored, which is another
 // broker's if that was created first.
@@ -71,7 +68,7 @@ func (d *caDir) create(name string, content []byte, mode fs.FileMode) error {
 	temp := "." + name + "-" + rand.Text()
 	file, err := d.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyMode)
 	if err != nil {
-		return d.dirError(err)
+		return dirError(d.root.Name(), err)
 	}
 	defer func() { _ = d.root.Remove(temp) }() // a leftover temporary file is harmless
 	_, err = file.Write(content)
@@ -111,14 +108,14 @@ func (d *caDir) readFile(name string) ([]byte, error) {
 }
 
 // dirError turns a system error about the directory into one that says what to do.
-func (d *caDir) dirError(err error) error {
+func dirError(path string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("the directory %s is not accessible for this user: grant read and write access, or use another directory", d.path)
+		return fmt.Errorf("the directory %s is not accessible for this user: grant read and write access, or use another directory", path)
 	case errors.Is(err, syscall.EROFS):
-		return fmt.Errorf("the directory %s is read-only and contains no ca.crt and ca.key: add them, or use a writable directory (systemd: StateDirectory=)", d.path)
+		return fmt.Errorf("the directory %s is read-only and contains no ca.crt and ca.key: add them, or use a writable directory (systemd: StateDirectory=)", path)
 	default:
-		return fmt.Errorf("the directory %s cannot be used: %w", d.path, err)
+		return fmt.Errorf("the directory %s cannot be used: %w", path, err)
 	}
 }
 

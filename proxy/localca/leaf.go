@@ -12,11 +12,7 @@ import (
 	"etrusted-broker/internal/hostport"
 )
 
-const (
-	leafLifetime = 7 * 24 * time.Hour
-	// Open connections keep the certificate of their handshake. The margin also allows for clock differences.
-	renewBefore = 2 * 24 * time.Hour
-)
+const leafLifetime = 7 * 24 * time.Hour
 
 var errHostNotConfigured = errors.New("is not a configured host")
 
@@ -47,6 +43,8 @@ func (a *CA) certificateFor(target, serverName string) (*tls.Certificate, error)
 // isFresh compares wall clock times, because a certificate has no other. A timer, or a time from time.Now, would stop
 // while a laptop is suspended. It also detects a clock that was ahead when the certificate was created.
 func (a *CA) isFresh(leaf *x509.Certificate) bool {
+	// Open connections keep the certificate of their handshake. The margin also allows for clock differences.
+	const renewBefore = 2 * 24 * time.Hour
 	now, end := time.Now(), leaf.NotAfter
 	if !end.Equal(a.root.NotAfter) { // otherwise it cannot be renewed for longer
 		end = end.Add(-renewBefore)
