@@ -51,23 +51,35 @@ type Reading struct {
 // user in common.
 func Open(path string, options Options) (*Directory, Reading, error) {
 	d := &Directory{path: filepath.Clean(path), options: options}
-	current, problems, err := d.read(func(string) bool { return true }) // there is no older content to use meanwhile
+	reading, err := d.Read()
 	if err != nil {
 		return nil, Reading{}, err
 	}
-	if _, owners := findConflict(current); owners != nil {
-		return nil, Reading{}, fmt.Errorf("the callers %q and %q have a key, certificate or user in common: give each its own", owners[0], owners[1])
-	}
-	return d, d.adopt(current, problems), nil
+	return d, reading, nil
 }
 
 // Read reads the directory again. After an error, everything is as before.
 func (d *Directory) Read() (Reading, error) {
-	current, problems, err := d.read(filewatch.IsSettled)
+	names, problems, err := d.names()
 	if err != nil {
 		return Reading{}, err
 	}
+	isFirst, isSettled := d.known == nil, filewatch.IsSettled
+	if isFirst { // there is no older content to use meanwhile
+		isSettled = func(string) bool { return true }
+	}
+	current := map[string]*settings{}
+	for _, name := range names {
+		next, faults := d.previous(name).read(filepath.Join(d.path, name), d.options, isSettled)
+		current[name] = &next
+		for _, fault := range faults {
+			problems = append(problems, fmt.Sprintf("caller %q: %s", name, fault))
+		}
+	}
 	for shared, owners := findConflict(current); owners != nil; shared, owners = findConflict(current) {
+		if isFirst {
+			return Reading{}, fmt.Errorf("the callers %q and %q have a key, certificate or user in common: give each its own", owners[0], owners[1])
+		}
 		// Before, they had nothing in common. So at least one of them did not have the credential, and its file gets the content before.
 		for _, name := range owners {
 			if current[name].revert(shared, d.previous(name).credentials) {
@@ -75,7 +87,24 @@ func (d *Directory) Read() (Reading, error) {
 			}
 		}
 	}
-	return d.adopt(current, problems), nil
+	d.known = current
+	return newReading(current, problems), nil
+}
+
+// newReading returns the reading of the callers with these settings. Those that are not usable are left out.
+func newReading(current map[string]*settings, problems []string) Reading {
+	reading := Reading{Problems: problems}
+	for _, name := range slices.Sorted(maps.Keys(current)) {
+		s := current[name]
+		if !s.usable() {
+			continue
+		}
+		reading.Callers = append(reading.Callers, s.caller(name))
+		if s.keys.value.hasShort {
+			reading.ShortKeys = append(reading.ShortKeys, name)
+		}
+	}
+	return reading
 }
 
 // previous returns the settings of the last reading. A caller that was not in it is refused.
@@ -97,39 +126,6 @@ func (d *Directory) Watched() []string {
 
 // KeyFile returns the path of a caller's file of keys.
 func (d *Directory) KeyFile(caller string) string { return filepath.Join(d.path, caller, keyFile) }
-
-func (d *Directory) read(isSettled func(path string) bool) (current map[string]*settings, problems []string, _ error) {
-	names, problems, err := d.names()
-	if err != nil {
-		return nil, nil, err
-	}
-	current = map[string]*settings{}
-	for _, name := range names {
-		next, faults := d.previous(name).read(filepath.Join(d.path, name), d.options, isSettled)
-		current[name] = &next
-		for _, fault := range faults {
-			problems = append(problems, fmt.Sprintf("caller %q: %s", name, fault))
-		}
-	}
-	return current, problems, nil
-}
-
-// adopt makes current the known settings, and returns their reading.
-func (d *Directory) adopt(current map[string]*settings, problems []string) Reading {
-	d.known = current
-	reading := Reading{Problems: problems}
-	for name, s := range current {
-		if !s.usable() {
-			continue
-		}
-		reading.Callers = append(reading.Callers, s.caller(name))
-		if s.keys.value.hasShort {
-			reading.ShortKeys = append(reading.ShortKeys, name)
-		}
-	}
-	slices.SortFunc(reading.Callers, func(a, b *access.Caller) int { return cmp.Compare(a.Name, b.Name) })
-	return reading
-}
 
 // findConflict returns a credential that two callers have in common, and these two; nil without one.
 func findConflict(current map[string]*settings) (shared string, owners []string) {

@@ -41,18 +41,15 @@ func isNavigation(fields http1.Fields) bool {
 // isPrefetch reports whether a browser sends a request before the user asks for it. The Fetch standard knows no other use
 // of Sec-Purpose. Purpose and X-Moz are its predecessors, and may have other values.
 func isPrefetch(fields http1.Fields) bool {
-	return fields.Has("Sec-Purpose") || listsPrefetch(fields, "Purpose") || listsPrefetch(fields, "X-Moz")
-}
-
-// listsPrefetch reports whether a field lists the token prefetch, with or without parameters.
-func listsPrefetch(fields http1.Fields, name string) bool {
-	for item := range fields.Elements(name) {
-		token, _, _ := strings.Cut(item, ";")
-		if strings.EqualFold(strings.TrimSpace(token), "prefetch") {
-			return true
+	for _, name := range []string{"Purpose", "X-Moz"} {
+		for item := range fields.Elements(name) {
+			token, _, _ := strings.Cut(item, ";") // parameters follow
+			if strings.EqualFold(strings.TrimSpace(token), "prefetch") {
+				return true
+			}
 		}
 	}
-	return false
+	return fields.Has("Sec-Purpose")
 }
 
 // isCertificateFetch reports whether a request comes from the part of Windows or macOS that fetches the issuer of a
