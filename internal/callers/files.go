@@ -61,21 +61,21 @@ func splitLines(content []byte) ([]string, error) {
 	return lines, nil
 }
 
-// keys are access keys, and whether one of them can be guessed.
-type keys struct {
+// parsedKeys are access keys, and whether one of them can be guessed.
+type parsedKeys struct {
 	*access.Keys
 	hasShort bool
 }
 
-func (o Options) parseKeys(lines []string) (keys, error) {
+func (o Options) parseKeys(lines []string) (parsedKeys, error) {
 	hasShort := false
 	for _, line := range lines {
 		if strings.ContainsFunc(line, unicode.IsSpace) { // a comment would be a key that is easy to guess
-			return keys{}, errors.New("has a line with a space: write one key a line, and no comments")
+			return parsedKeys{}, errors.New("has a line with a space: write one key a line, and no comments")
 		}
 		hasShort = hasShort || len(line) < o.ShortKey
 	}
-	return keys{access.NewKeys(lines...), hasShort}, nil
+	return parsedKeys{access.NewKeys(lines...), hasShort}, nil
 }
 
 func parseAllow(lines []string) (*access.Rules, error) {

@@ -27,7 +27,7 @@ type settings struct {
 
 // credentials are what identifies a caller.
 type credentials struct {
-	keys         optional[keys]
+	keys         optional[parsedKeys]
 	certificates optional[[]string]
 	users        optional[[]string]
 }
@@ -46,7 +46,7 @@ func (c credentials) identitiesAndKeyDigests() []string {
 
 // revert gives the file that has a credential the content that it had before, unless the credential was already in that. It
 // reports whether it does.
-func (c *credentials) revert(credential string, before credentials) bool {
+func (c *credentials) revert(credential string, before credentials) (reverted bool) {
 	switch {
 	case slices.Contains(before.identitiesAndKeyDigests(), credential):
 		return false
@@ -72,7 +72,7 @@ func (s settings) read(dir string, options Options, isSettled func(path string) 
 	if _, err := os.Stat(filepath.Join(dir, keyFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return s, []string{fmt.Sprintf("%s cannot be read: %v; the caller stays as it was", dir, withoutPath(err))}
 	}
-	r := reader{dir: dir, isSettled: isSettled, refused: s.refused && !isSettled(dir)} // more files may follow
+	r := fileReader{dir: dir, isSettled: isSettled, refused: s.refused && !isSettled(dir)} // more files may follow
 	readFile(&r, &s.keys, keyFile, false, options.parseKeys)
 	readFile(&r, &s.certificates, "certificate", false, options.parseCertificates)
 	readFile(&r, &s.users, "uid", false, options.parseUsers)
@@ -85,18 +85,18 @@ func (s settings) read(dir string, options Options, isSettled func(path string) 
 	return s, r.problems
 }
 
-// reader reads the files of a caller.
-type reader struct {
+// fileReader reads the files of a caller.
+type fileReader struct {
 	dir       string
-	isSettled func(path string) bool // or else it may be half written
-	refused   bool                   // see settings
+	isSettled func(path string) bool
+	refused   bool // see settings
 	problems  []string
 }
 
 // readFile reads a file. If it cannot be used, the last valid content stays, and without any the caller is refused. With
 // isRestriction, the caller may do more without the file. Some editors replace a file by moving it away first, so such a file is
 // missing only once its directory has settled.
-func readFile[T any](r *reader, content *optional[T], name string, isRestriction bool, parse func(lines []string) (T, error)) {
+func readFile[T any](r *fileReader, content *optional[T], name string, isRestriction bool, parse func(lines []string) (T, error)) {
 	path := filepath.Join(r.dir, name)
 	lines, err := readLines(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -105,8 +105,8 @@ func readFile[T any](r *reader, content *optional[T], name string, isRestriction
 		}
 		return
 	}
-	isComplete := err != nil || r.isSettled(path)
-	if err == nil && isComplete {
+	mayBeHalfWritten := err == nil && !r.isSettled(path)
+	if err == nil && !mayBeHalfWritten {
 		var value T
 		if value, err = parse(lines); err == nil {
 			*content = optional[T]{value, true}
@@ -118,7 +118,7 @@ func readFile[T any](r *reader, content *optional[T], name string, isRestriction
 		r.refused = true
 		consequence = "the caller is refused"
 	}
-	if isComplete {
+	if !mayBeHalfWritten {
 		r.problems = append(r.problems, fmt.Sprintf("%s %v; %s", path, err, consequence))
 	}
 }

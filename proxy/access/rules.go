@@ -77,15 +77,15 @@ func (r *Rules) add(pattern string) (err error) {
 	return nil
 }
 
-// quoteUnlessSecret returns how an error refers to the i-th of n patterns. Anything but a method and a path may be a secret: base64 can
-// begin with a slash, a passphrase contains spaces, and a private key in PEM both.
-func quoteUnlessSecret(pattern string, i, n int) string {
+// quoteUnlessSecret returns how an error refers to the pattern at an index of count patterns. Anything but a method and a path may
+// be a secret: base64 can begin with a slash, a passphrase contains spaces, and a private key in PEM both.
+func quoteUnlessSecret(pattern string, index, count int) string {
 	const longestMethod = len("OPTIONS")
 	words := strings.Fields(pattern)
 	if len(words) == 2 && len(words[0]) <= longestMethod && strings.ToUpper(words[0]) == words[0] && strings.Contains(words[1], "/") {
 		return fmt.Sprintf("%q", pattern)
 	}
-	return fmt.Sprintf("%d of %d", i+1, n)
+	return fmt.Sprintf("%d of %d", index+1, count)
 }
 
 // check denies a request that the rules do not allow; list is their name. nil allows everything.

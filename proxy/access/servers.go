@@ -22,7 +22,7 @@ type server struct {
 // hostKey identifies a host: equal hosts have equal keys. port is empty for the default ports, and name for an invalid host.
 type hostKey struct{ name, port string }
 
-func keyOf(host string) hostKey {
+func hostKeyOf(host string) hostKey {
 	name, port, _ := hostport.Split(host)
 	if port == "80" || port == "443" {
 		port = ""
@@ -33,7 +33,7 @@ func keyOf(host string) hostKey {
 // CanonicalHost returns the form of a host in which equal hosts are equal strings: in lower case, without a final dot, and without a
 // default port. It is empty for an invalid host.
 func CanonicalHost(host string) string {
-	key := keyOf(host)
+	key := hostKeyOf(host)
 	if strings.Contains(key.name, ":") {
 		key.name = "[" + key.name + "]"
 	}
@@ -54,10 +54,10 @@ func NewServers(apis, logins []string) *Servers {
 func (s *Servers) Replace(apis, logins []string) {
 	byHost := map[hostKey]server{}
 	for _, host := range logins {
-		byHost[keyOf(host)] = server{CanonicalHost(host), false}
+		byHost[hostKeyOf(host)] = server{CanonicalHost(host), false}
 	}
 	for _, host := range apis {
-		byHost[keyOf(host)] = server{CanonicalHost(host), true}
+		byHost[hostKeyOf(host)] = server{CanonicalHost(host), true}
 	}
 	delete(byHost, hostKey{}) // of an invalid host: otherwise all of them would be in it
 	s.byHost.Store(&byHost)
@@ -72,13 +72,13 @@ func (s *Servers) load() map[hostKey]server {
 
 // has reports whether a host is that of an API or a login server.
 func (s *Servers) has(host string) bool {
-	_, found := s.load()[keyOf(host)]
+	_, found := s.load()[hostKeyOf(host)]
 	return found
 }
 
 // isOnlyLogin reports whether a host is that of a login server and of no API.
 func (s *Servers) isOnlyLogin(host string) bool {
-	server, found := s.load()[keyOf(host)]
+	server, found := s.load()[hostKeyOf(host)]
 	return found && !server.isAPI
 }
 
@@ -86,7 +86,7 @@ func (s *Servers) isOnlyLogin(host string) bool {
 // server. It reports false without either. If several have that name, one of them is returned.
 func (s *Servers) FindByName(host string) (found string, ok bool) {
 	for _, isAPI := range []bool{true, false} {
-		if found, count := s.withName(keyOf(host).name, isAPI); count > 0 {
+		if found, count := s.withName(hostKeyOf(host).name, isAPI); count > 0 {
 			return found, true
 		}
 	}
@@ -110,7 +110,7 @@ func (s *Servers) addressedAPI(r *Request) string {
 	if r.Tunnel != nil && !r.Tunnel.AnyPort {
 		return CanonicalHost(r.Tunnel.Target)
 	}
-	key := keyOf(r.Host)
+	key := hostKeyOf(r.Host)
 	if r.Tunnel != nil {
 		// The broker may listen at another port than the API. Only if several APIs have that name, the port in the Host field counts.
 		if found, count := s.withName(key.name, true); count == 1 {

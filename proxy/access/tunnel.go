@@ -16,7 +16,7 @@ type Tunnel struct {
 
 // isFor reports whether a request with a host is for the tunnel's target. The default ports are as good as none.
 func (t *Tunnel) isFor(host string) bool {
-	key, target := keyOf(host), keyOf(t.Target)
+	key, target := hostKeyOf(host), hostKeyOf(t.Target)
 	return key.name != "" && key.name == target.name && (t.AnyPort || key.port == target.port)
 }
 
