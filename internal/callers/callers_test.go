@@ -403,6 +403,9 @@ func TestWaitsUntilFilesHaveSettled(t *testing.T) {
 	if reading := read(t, opened); withKey(reading, "half") != "" || withKey(reading, "whole-key") != "shop" || len(reading.Problems) > 0 {
 		t.Error("got half of a key, want the one before")
 	}
+	if _, reading := d.open(); withKey(reading, "half") != "shop" {
+		t.Error("at the start: got no caller, want the one in a file that was just written")
+	}
 	if err := os.MkdirAll(filepath.Join(d.path, "new"), 0o700); err != nil {
 		t.Fatal(err)
 	}

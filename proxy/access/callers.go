@@ -163,8 +163,8 @@ func (p *Policy) authenticateToProxy(r *Request) (*Caller, *problem.Problem) {
 	return caller, denied
 }
 
-// unauthenticatedProblem returns the problem of a request without valid credentials. A connection that has an identity, or is a tunnel, is
-// closed: the client can have others only on another connection.
+// unauthenticatedProblem returns the problem of a request without valid credentials. A connection that has an identity, or is a
+// tunnel, is closed: the client can have others only on another connection.
 func unauthenticatedProblem(r *Request) *problem.Problem {
 	switch {
 	case r.Tunnel != nil:

@@ -148,8 +148,8 @@ func (p *Policy) checkRequest(r *Request) *problem.Problem {
 	}
 }
 
-// checkPermissions denies requests for an account that is not the caller's, for the login server, which the broker only replaces as the
-// token endpoint, and requests that are not in the allow lists.
+// checkPermissions denies requests for an account that is not the caller's, for the login server, which the broker only replaces as
+// the token endpoint, and requests that are not in the allow lists.
 func (p *Policy) checkPermissions(r *Request, caller *Caller) *problem.Problem {
 	if r.HasAccount {
 		if denied := caller.CheckAccount(r.Account); denied != nil {

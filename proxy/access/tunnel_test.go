@@ -61,6 +61,8 @@ func TestTunnelIsForOneHost(t *testing.T) {
 		{"api.example:443", "login.example", "host-not-allowed", true},
 		{"api.example:443", "localhost:8443", "host-not-allowed", true},
 		{"api.example:443", "", "host-not-allowed", true},
+		{"a:b", "a:b", "host-not-allowed", false}, // invalid hosts are not the same
+		{"a:b", "", "host-not-allowed", true},
 	} {
 		r := parse(t, "GET /x HTTP/1.1\r\nHost: "+test.host)
 		r.Tunnel = &access.Tunnel{Target: test.target, AnyPort: test.anyPort}

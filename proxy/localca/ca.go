@@ -55,9 +55,9 @@ func Open(dir string, hosts []string) (*CA, error) {
 	return openCA(dir, hosts, nil, false)
 }
 
-// OpenForAccounts is Open for hosts to which accounts add others, which come and go. A new CA is for the hosts and accountHosts, those that
-// accounts have now. An existing one must be for the hosts, and may be for others. The CA signs only for the hosts until SetHosts
-// is called.
+// OpenForAccounts is Open for hosts to which accounts add others, which come and go. A new CA is for the hosts and accountHosts, those
+// that accounts have now. An existing one must be for the hosts, and may be for others. The CA signs only for the hosts until
+// SetHosts is called.
 func OpenForAccounts(dir string, hosts, accountHosts []string) (*CA, error) {
 	return openCA(dir, hosts, accountHosts, true)
 }
