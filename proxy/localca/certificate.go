@@ -13,8 +13,6 @@ import (
 	"time"
 )
 
-const organization = "etrusted-broker"
-
 const (
 	// The certificate is added to each app's trust store by hand and easily forgotten there, and all apps fail on the
 	// day it expires. A shorter lifetime would protect little: the name constraints limit what the key can do.
@@ -62,26 +60,28 @@ func encodeCertificate(cert *x509.Certificate) []byte {
 
 func caTemplate(name string, pathLen int, hosts []string) *x509.Certificate {
 	template := &x509.Certificate{
-		Subject:               pkix.Name{Organization: []string{organization}, CommonName: name},
-		NotBefore:             time.Now().Add(-backdate),
-		NotAfter:              time.Now().AddDate(caYears, 0, 0),
-		IsCA:                  true,
-		BasicConstraintsValid: true,
-		MaxPathLen:            pathLen,
-		MaxPathLenZero:        pathLen == 0,
-		KeyUsage:              x509.KeyUsageCertSign,
-		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		Subject:        pkix.Name{CommonName: name},
+		NotAfter:       time.Now().AddDate(caYears, 0, 0),
+		IsCA:           true,
+		MaxPathLen:     pathLen,
+		MaxPathLenZero: pathLen == 0,
+		KeyUsage:       x509.KeyUsageCertSign,
 	}
 	addNameConstraints(template, hosts)
 	return template
 }
 
-// newCertificate creates a key and its certificate, signed by parent, or self-signed if parent is nil.
+// newCertificate creates a key and its certificate, signed by parent, or self-signed if parent is nil. It adds to the template what
+// all certificates have in common.
 func newCertificate(template, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot create a key: %w", err)
 	}
+	template.Subject.Organization = []string{"etrusted-broker"}
+	template.NotBefore = time.Now().Add(-backdate)
+	template.BasicConstraintsValid = true
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	if parent == nil {
 		parent, parentKey = template, key
 	}

@@ -3,7 +3,6 @@ package localca
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"strings"
@@ -63,16 +62,11 @@ func (a *CA) issue(host string) (*tls.Certificate, error) {
 	}
 	names, addresses := splitNamesAndIPs([]string{host})
 	cert, key, err := newCertificate(&x509.Certificate{
-		// The host is not in the subject: verifiers that look there take an IP address for a name, which is not
-		// permitted.
-		Subject:               pkix.Name{Organization: []string{organization}},
-		NotBefore:             now.Add(-backdate),
-		NotAfter:              notAfter,
-		DNSNames:              names,
-		IPAddresses:           addresses,
-		BasicConstraintsValid: true,
-		KeyUsage:              x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		// The host is not in the subject: verifiers that look there take an IP address for a name, which is not permitted.
+		NotAfter:    notAfter,
+		DNSNames:    names,
+		IPAddresses: addresses,
+		KeyUsage:    x509.KeyUsageDigitalSignature,
 	}, a.signer, a.key)
 	if err != nil {
 		return nil, err
