@@ -28,4 +28,4 @@ func dnsIdentity(name string) string { return "dns:" + strings.ToLower(strings.T
 
 func uriIdentity(uri string) string { return "uri:" + uri }
 
-func fingerprintIdentity(sha256 []byte) string { return "sha256:" + hex.EncodeToString(sha256) }
+func fingerprintIdentity(sha256Digest []byte) string { return "sha256:" + hex.EncodeToString(sha256Digest) }
