@@ -193,7 +193,7 @@ func TestRefusesInvalidLines(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ file, content string }{
 		{"key", " key"}, {"key", "key\u00a0"},
-		{"expires", "2027-01-31T00:00:00Z\n2028-01-31T00:00:00Z"}, {"expires", "2027-01-31"}, {"expires", "never"},
+		{"expires", "2027-01-31T00:00:00Z\n2028-01-31T00:00:00Z"}, {"expires", "2027-01-31"}, {"expires", "never"}, {"expires", "0001-01-01T00:00:00Z"},
 		{"certificate", "dns:*.example"}, {"certificate", "dns:a.example b.example"}, {"certificate", "dns:"}, {"certificate", "uri:example"},
 		{"certificate", "sha256:" + strings.Repeat("g", 64)}, {"certificate", "sha256:ab"}, {"certificate", "email:a@example"}, {"certificate", "dns:a.example\nb.example"},
 		{"uid", "0x10"}, {"uid", "-1"}, {"uid", "4294967296"}, {"uid", "root"}, {"uid", "65534"}, {"uid", "1000\n065534"}, {"uid", "1 2"},

@@ -124,7 +124,7 @@ func splitList(lines []string) (all []string, _ error) {
 
 func parseExpires(lines []string) (time.Time, error) {
 	at, err := time.Parse(time.RFC3339, strings.TrimSpace(lines[0]))
-	if err != nil || len(lines) > 1 {
+	if err != nil || len(lines) > 1 || at.IsZero() { // the zero time would mean that the access never ends
 		return time.Time{}, errors.New("must contain one date and time as in RFC 3339, such as 2027-01-31T00:00:00Z")
 	}
 	return at, nil
