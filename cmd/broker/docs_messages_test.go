@@ -43,7 +43,7 @@ var excludedSources = map[string]string{
 // excludedPrefixes are the beginnings of other texts that are not messages.
 var excludedPrefixes = []string{
 	"GET, HEAD, POST, ", "Basic realm=", "default-src 'none'", // HTTP
-	"net/http: TLS ", "http: server ", "http2: ", // texts of net/http, with which package neterr compares
+	"http2: ",                       // texts of net/http, with which package neterr compares
 	"etrusted-broker token store 3", // input of a key derivation
 	"give up after this long",       // the help of 'broker wait'
 	"print only a bundle, PEM: ",    // the help of 'broker ca'

@@ -78,27 +78,6 @@ func isBrokerCertificate(certificate *x509.Certificate) bool {
 	return certificate != nil && slices.Contains(certificate.Issuer.Organization, problem.ProxyName)
 }
 
-// Describe describes an error of http.RoundTripper or http1.Client, or of reading a response body. err must not be nil. server
-// begins the problem's Detail, as in "the API refused the connection"; if it is empty, Detail is only the rest: "refused the
-// connection". The texts are ASCII, if server is. The problem has no Title, and does not wrap err, which may quote the peer.
-func Describe(server string, err error) *problem.Problem {
-	p := describe(err)
-	if server != "" {
-		p.Detail = server + " " + p.Detail
-	}
-	return p
-}
-
-// badGateway is the problem of a server that cannot be used. proxyError is its type in RFC 9209 section 2.3.
-func badGateway(code, proxyError, detail, hint string) *problem.Problem {
-	return &problem.Problem{Code: code, Status: http.StatusBadGateway, ProxyError: proxyError, Detail: detail, Hint: hint}
-}
-
-// gatewayTimeout is the problem of a server that does not react in time.
-func gatewayTimeout(code, proxyError, detail, hint string) *problem.Problem {
-	return &problem.Problem{Code: code, Status: http.StatusGatewayTimeout, ProxyError: proxyError, Detail: detail, Hint: hint}
-}
-
 const (
 	proxyHint   = "Check HTTPS_PROXY and NO_PROXY."
 	dnsHint     = "Check the host name in the URL, and this machine's DNS (in a container: its network and resolver)."
@@ -106,21 +85,24 @@ const (
 	connectHint = "Check the URL, the firewall and this machine's network."
 )
 
-// These are the texts, or prefixes of texts, of errors of http.Transport that have no exported type.
-const (
-	tlsHandshakeTimeoutText = "net/http: TLS handshake timeout"
-	closedIdleText          = "http: server closed idle connection"
-	http2ResetText          = "stream error: "
-	http2LostText           = "http2: client connection lost"
-	http2GoAwayText         = "http2: server sent GOAWAY"
-)
-
-// describe returns a new problem. The order of the cases matters: an error may match several, such as a DNS error that is a
-// timeout, and the first is the most specific.
-func describe(err error) *problem.Problem {
+// Describe describes an error of http.RoundTripper or http1.Client, or of reading a response body. err must not be nil. server
+// begins the problem's Detail, as in "the API refused the connection"; if it is empty, Detail is only the rest: "refused the
+// connection". The texts are ASCII, if server is. The problem has no Title, and does not wrap err, which may quote the peer.
+func Describe(server string, err error) *problem.Problem {
+	badGateway := func(code, proxyError, detail, hint string) *problem.Problem {
+		detail = strings.TrimPrefix(server+" "+detail, " ")
+		return &problem.Problem{Code: code, Status: http.StatusBadGateway, ProxyError: proxyError, Detail: detail, Hint: hint}
+	}
+	gatewayTimeout := func(code, proxyError, detail, hint string) *problem.Problem {
+		p := badGateway(code, proxyError, detail, hint)
+		p.Status = http.StatusGatewayTimeout
+		return p
+	}
 	untrusted := func(code, detail, hint string) *problem.Problem {
 		return badGateway(code, "tls_certificate_error", detail, hint)
 	}
+	// hasPrefix recognises errors of http.Transport that have no exported type.
+	hasPrefix := func(prefix string) bool { return strings.HasPrefix(err.Error(), prefix) }
 	refused, isRefused := errors.AsType[*ProxyRefusedError](err)
 	op, isNetwork := errors.AsType[*net.OpError](err)
 	dns, isDNS := errors.AsType[*net.DNSError](err)
@@ -129,6 +111,7 @@ func describe(err error) *problem.Problem {
 	timeout, isTimeout := errors.AsType[net.Error](err)
 	isTimeout = isTimeout && timeout.Timeout()
 	isOp := func(name string) bool { return isNetwork && op.Op == name }
+	// An error may match several cases, such as a DNS error that is a timeout. The first is the most specific.
 	switch {
 	case errors.Is(err, ErrLoop), isBrokerCertificate(unknown.Cert):
 		return badGateway("upstream-is-broker", "proxy_loop_detected", "was not reached: its host name leads to a broker", loopHint)
@@ -170,7 +153,7 @@ func describe(err error) *problem.Problem {
 
 	case isOp("dial") && op.Timeout():
 		return gatewayTimeout("connection-timeout", "connection_timeout", "did not accept the connection in time", connectHint)
-	case isOp(OpHandshake), isTimeout && strings.HasSuffix(err.Error(), tlsHandshakeTimeoutText):
+	case isOp(OpHandshake), isTimeout && strings.HasSuffix(err.Error(), "net/http: TLS handshake timeout"):
 		return gatewayTimeout("tls-handshake-timeout", "connection_timeout", "did not finish the TLS handshake in time", connectHint)
 	case isOp("write") && op.Timeout():
 		return gatewayTimeout("write-timeout", "connection_write_timeout", "did not read the request in time", "It may be overloaded, or the line too slow for the upload.")
@@ -179,8 +162,8 @@ func describe(err error) *problem.Problem {
 
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		IsErrno(err, syscall.ECONNRESET), IsErrno(err, syscall.EPIPE), errors.Is(err, net.ErrClosed),
-		strings.HasSuffix(err.Error(), closedIdleText),
-		strings.HasPrefix(err.Error(), http2ResetText), strings.HasPrefix(err.Error(), http2LostText), strings.HasPrefix(err.Error(), http2GoAwayText):
+		strings.HasSuffix(err.Error(), "http: server closed idle connection"),
+		hasPrefix("stream error: "), hasPrefix("http2: client connection lost"), hasPrefix("http2: server sent GOAWAY"):
 		return badGateway(CodeConnectionClosed, "connection_terminated", "closed the connection before the answer was complete", "It may be restarting; try again.")
 	default:
 		return badGateway(CodeInvalidHTTP, "http_protocol_error", "sent something that is not valid HTTP", "Check that the configured URL leads to the right server.")
