@@ -26,17 +26,24 @@ func (x *exchange) setCaller(caller *access.Caller) {
 // serveToken answers the app's own token request. It needs no token of the account.
 func (x *exchange) serveToken() {
 	var denied *problem.Problem // an app of another account must not get data of this caller's
-	endpoint := tokenendpoint.Endpoint{AccountExists: func(name string) bool {
-		if _, exists := x.proxy.config.Tokens(name); !exists || name == "" {
-			return false // a Client ID of the app's own
-		}
-		denied = x.caller.CheckAccount(name)
-		return denied == nil
-	}}
+	authorization := x.r.Fields.Get("Authorization")
+	request := tokenendpoint.Request{
+		Account:       x.route.account,
+		ContentType:   x.r.Fields.Get("Content-Type"),
+		Authorization: authorization,
+		Body:          x.r.Body,
+		AccountExists: func(name string) bool {
+			if _, exists := x.proxy.config.Tokens(name); !exists || name == "" {
+				return false // a Client ID of the app's own
+			}
+			denied = x.caller.CheckAccount(name)
+			return denied == nil
+		},
+	}
 	if callers, known := x.proxy.config.Policy.Callers, x.caller; callers != nil {
-		bearer, _ := access.BearerToken(x.r.Fields.Get("Authorization"))
+		bearer, _ := access.BearerToken(authorization)
 		other := callers.WithKey(tokenendpoint.AccessKey(bearer))
-		endpoint.CheckSecret = func(secret string) (key string, ok bool) {
+		request.CheckSecret = func(secret string) (key string, ok bool) {
 			owner := callers.WithKey(secret)
 			if known != nil { // it sends its key with each request, or has a certificate, and may have any client secret of its own
 				return "", owner == nil || owner.Name == known.Name
@@ -48,15 +55,12 @@ func (x *exchange) serveToken() {
 			return secret, owner != nil
 		}
 	}
-	response := endpoint.Handle(tokenendpoint.Request{
-		Account:       x.route.account,
-		ContentType:   x.r.Fields.Get("Content-Type"),
-		Authorization: x.r.Fields.Get("Authorization"),
-		Body:          x.r.Body,
-	})
+	response := tokenendpoint.Handle(request)
 	// Without the key, nothing may depend on which accounts exist. If no key is configured, every client may use all accounts,
 	// and there is nothing to hide.
-	if !response.WrongKey {
+	if response.Status == http.StatusUnauthorized {
+		x.record.Denied = access.ReasonKey
+	} else {
 		if denied = cmp.Or(denied, x.checkTokenAccount()); denied != nil {
 			x.respond(denied)
 			return
@@ -66,9 +70,6 @@ func (x *exchange) serveToken() {
 	details := "a placeholder token, valid only at this broker"
 	if response.ErrorCode != "" {
 		x.record.ProxyError, details = "http_request_error", response.ErrorCode
-	}
-	if response.WrongKey {
-		x.record.Denied = access.ReasonKey
 	}
 	x.w.Fields.Add("Content-Type", "application/json")
 	x.w.Fields.Add("Cache-Control", "no-store")

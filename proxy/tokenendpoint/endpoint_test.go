@@ -36,7 +36,7 @@ func TestAnswersTokenRequests(t *testing.T) {
 	key := func(secret string) (string, bool) { return secret, secret == "s3cr&t+key:x" }
 	for _, test := range []struct {
 		name        string
-		endpoint    tokenendpoint.Endpoint
+		request     tokenendpoint.Request
 		kind, body  string
 		user        string // user:password of a Basic header
 		account     string
@@ -44,17 +44,16 @@ func TestAnswersTokenRequests(t *testing.T) {
 		token       string
 		expires     float64
 		error       string
-		wrongKey    bool
 		challenging bool
 	}{
 		{name: "dummy credentials", kind: form, body: "grant_type=client_credentials&client_id=x&client_secret=y&audience=z", status: 200, token: "placeholder", expires: 3600},
 		{name: "none", kind: form + "; charset=UTF-8", body: "grant_type=client_credentials", status: 200, token: "placeholder", expires: 3600},
 		{name: "kind in capitals", kind: "Application/X-WWW-Form-Urlencoded", body: "grant_type=client_credentials", status: 200, token: "placeholder", expires: 3600},
-		{name: "an account", endpoint: tokenendpoint.Endpoint{AccountExists: accounts}, kind: form, body: "client_id=shop-de&grant_type=client_credentials", status: 200, token: "placeholder:shop-de", expires: 3600},
-		{name: "no account", endpoint: tokenendpoint.Endpoint{AccountExists: accounts}, kind: form, body: "client_id=shop-at&grant_type=client_credentials", status: 200, token: "placeholder", expires: 3600},
-		{name: "an account in the header", endpoint: tokenendpoint.Endpoint{AccountExists: accounts}, kind: form, body: "grant_type=client_credentials", user: "shop%2Dde:x", status: 200, token: "placeholder:shop-de", expires: 3600},
-		{name: "the header goes first", endpoint: tokenendpoint.Endpoint{AccountExists: accounts}, kind: form, body: "grant_type=client_credentials&client_id=shop-de", user: "x:y", status: 200, token: "placeholder", expires: 3600},
-		{name: "the path goes first", endpoint: tokenendpoint.Endpoint{AccountExists: accounts}, kind: form, body: "grant_type=client_credentials&client_id=shop-de", account: "shop-at", status: 200, token: "placeholder:shop-at", expires: 3600},
+		{name: "an account", request: tokenendpoint.Request{AccountExists: accounts}, kind: form, body: "client_id=shop-de&grant_type=client_credentials", status: 200, token: "placeholder:shop-de", expires: 3600},
+		{name: "no account", request: tokenendpoint.Request{AccountExists: accounts}, kind: form, body: "client_id=shop-at&grant_type=client_credentials", status: 200, token: "placeholder", expires: 3600},
+		{name: "an account in the header", request: tokenendpoint.Request{AccountExists: accounts}, kind: form, body: "grant_type=client_credentials", user: "shop%2Dde:x", status: 200, token: "placeholder:shop-de", expires: 3600},
+		{name: "the header goes first", request: tokenendpoint.Request{AccountExists: accounts}, kind: form, body: "grant_type=client_credentials&client_id=shop-de", user: "x:y", status: 200, token: "placeholder", expires: 3600},
+		{name: "the path goes first", request: tokenendpoint.Request{AccountExists: accounts}, kind: form, body: "grant_type=client_credentials&client_id=shop-de", account: "shop-at", status: 200, token: "placeholder:shop-at", expires: 3600},
 
 		{name: "another grant", kind: form, body: "grant_type=password&username=a&password=b", status: 400, error: "unsupported_grant_type"},
 		{name: "no grant", kind: form, body: "client_id=x", status: 400, error: "invalid_request"},
@@ -64,28 +63,29 @@ func TestAnswersTokenRequests(t *testing.T) {
 		{name: "broken form", kind: form, body: "grant_type=client_credentials&x=%zz", status: 400, error: "invalid_request"},
 		{name: "endless form", kind: form, body: "grant_type=client_credentials&x=" + strings.Repeat("y", 64<<10), status: 400, error: "invalid_request"},
 
-		{name: "the key", endpoint: tokenendpoint.Endpoint{CheckSecret: key}, kind: form, body: "grant_type=client_credentials&client_secret=s3cr%26t%2Bkey%3Ax", status: 200, token: "placeholder::s3cr&t+key:x", expires: 60},
-		{name: "the key and an account", endpoint: tokenendpoint.Endpoint{AccountExists: accounts, CheckSecret: key}, kind: form, body: "grant_type=client_credentials&client_id=shop-de&client_secret=s3cr%26t%2Bkey%3Ax", status: 200, token: "placeholder:shop-de:s3cr&t+key:x", expires: 60},
-		{name: "the key in the header", endpoint: tokenendpoint.Endpoint{CheckSecret: key}, kind: form, body: "grant_type=client_credentials", user: "x:s3cr%26t%2Bkey%3Ax", status: 200, token: "placeholder::s3cr&t+key:x", expires: 60},
-		{name: "the key in the header as it is", endpoint: tokenendpoint.Endpoint{CheckSecret: key}, kind: form, body: "grant_type=client_credentials", user: "x:s3cr&t+key:x", status: 200, token: "placeholder::s3cr&t+key:x", expires: 60},
-		{name: "a wrong key", endpoint: tokenendpoint.Endpoint{CheckSecret: key}, kind: form, body: "grant_type=client_credentials&client_secret=CANARY", status: 401, error: "invalid_client", wrongKey: true},
-		{name: "a wrong key in the header", endpoint: tokenendpoint.Endpoint{CheckSecret: key}, kind: form, body: "grant_type=client_credentials&client_secret=s3cr%26t%2Bkey%3Ax", user: "x:CANARY", status: 401, error: "invalid_client", wrongKey: true, challenging: true},
-		{name: "another grant without the key", endpoint: tokenendpoint.Endpoint{CheckSecret: key}, kind: form, body: "grant_type=password", status: 401, error: "invalid_client", wrongKey: true},
-		{name: "no grant without the key", endpoint: tokenendpoint.Endpoint{CheckSecret: key}, kind: form, body: "client_secret=CANARY", status: 401, error: "invalid_client", wrongKey: true},
-		{name: "JSON without the key", endpoint: tokenendpoint.Endpoint{CheckSecret: key}, kind: "application/json", body: `{"grant_type":"client_credentials"}`, status: 401, error: "invalid_client", wrongKey: true},
-		{name: "broken form without the key", endpoint: tokenendpoint.Endpoint{CheckSecret: key}, kind: form, body: "grant_type=client_credentials&x=%zz", user: "x:CANARY", status: 401, error: "invalid_client", wrongKey: true, challenging: true},
-		{name: "another grant with the key", endpoint: tokenendpoint.Endpoint{CheckSecret: key}, kind: form, body: "grant_type=password&client_secret=s3cr%26t%2Bkey%3Ax", status: 400, error: "unsupported_grant_type"},
-		{name: "JSON with the key in the header", endpoint: tokenendpoint.Endpoint{CheckSecret: key}, kind: "application/json", body: "{}", user: "x:s3cr&t+key:x", status: 400, error: "invalid_request"},
-		{name: "no key", endpoint: tokenendpoint.Endpoint{CheckSecret: key}, kind: form, body: "grant_type=client_credentials", status: 401, error: "invalid_client", wrongKey: true},
+		{name: "the key", request: tokenendpoint.Request{CheckSecret: key}, kind: form, body: "grant_type=client_credentials&client_secret=s3cr%26t%2Bkey%3Ax", status: 200, token: "placeholder::s3cr&t+key:x", expires: 60},
+		{name: "the key and an account", request: tokenendpoint.Request{AccountExists: accounts, CheckSecret: key}, kind: form, body: "grant_type=client_credentials&client_id=shop-de&client_secret=s3cr%26t%2Bkey%3Ax", status: 200, token: "placeholder:shop-de:s3cr&t+key:x", expires: 60},
+		{name: "the key in the header", request: tokenendpoint.Request{CheckSecret: key}, kind: form, body: "grant_type=client_credentials", user: "x:s3cr%26t%2Bkey%3Ax", status: 200, token: "placeholder::s3cr&t+key:x", expires: 60},
+		{name: "the key in the header as it is", request: tokenendpoint.Request{CheckSecret: key}, kind: form, body: "grant_type=client_credentials", user: "x:s3cr&t+key:x", status: 200, token: "placeholder::s3cr&t+key:x", expires: 60},
+		{name: "a wrong key", request: tokenendpoint.Request{CheckSecret: key}, kind: form, body: "grant_type=client_credentials&client_secret=CANARY", status: 401, error: "invalid_client"},
+		{name: "a wrong key in the header", request: tokenendpoint.Request{CheckSecret: key}, kind: form, body: "grant_type=client_credentials&client_secret=s3cr%26t%2Bkey%3Ax", user: "x:CANARY", status: 401, error: "invalid_client", challenging: true},
+		{name: "another grant without the key", request: tokenendpoint.Request{CheckSecret: key}, kind: form, body: "grant_type=password", status: 401, error: "invalid_client"},
+		{name: "no grant without the key", request: tokenendpoint.Request{CheckSecret: key}, kind: form, body: "client_secret=CANARY", status: 401, error: "invalid_client"},
+		{name: "JSON without the key", request: tokenendpoint.Request{CheckSecret: key}, kind: "application/json", body: `{"grant_type":"client_credentials"}`, status: 401, error: "invalid_client"},
+		{name: "broken form without the key", request: tokenendpoint.Request{CheckSecret: key}, kind: form, body: "grant_type=client_credentials&x=%zz", user: "x:CANARY", status: 401, error: "invalid_client", challenging: true},
+		{name: "another grant with the key", request: tokenendpoint.Request{CheckSecret: key}, kind: form, body: "grant_type=password&client_secret=s3cr%26t%2Bkey%3Ax", status: 400, error: "unsupported_grant_type"},
+		{name: "JSON with the key in the header", request: tokenendpoint.Request{CheckSecret: key}, kind: "application/json", body: "{}", user: "x:s3cr&t+key:x", status: 400, error: "invalid_request"},
+		{name: "no key", request: tokenendpoint.Request{CheckSecret: key}, kind: form, body: "grant_type=client_credentials", status: 401, error: "invalid_client"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := tokenendpoint.Request{Account: test.account, ContentType: test.kind, Body: strings.NewReader(test.body)}
+			r := test.request
+			r.Account, r.ContentType, r.Body = test.account, test.kind, strings.NewReader(test.body)
 			if test.user != "" {
 				r.Authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(test.user))
 			}
-			got := test.endpoint.Handle(r)
-			if got.Status != test.status || got.ErrorCode != test.error || got.WrongKey != test.wrongKey {
-				t.Errorf("got %+v with body %s, want status %d, error %q, wrong key %v", got, got.Body, test.status, test.error, test.wrongKey)
+			got := tokenendpoint.Handle(r)
+			if got.Status != test.status || got.ErrorCode != test.error {
+				t.Errorf("got %+v with body %s, want status %d, error %q", got, got.Body, test.status, test.error)
 			}
 			if (got.Challenge != "") != test.challenging {
 				t.Errorf("got challenge %q, want one: %v", got.Challenge, test.challenging)
@@ -113,7 +113,7 @@ func TestAnswersTokenRequests(t *testing.T) {
 
 // The beginning of a form must not pass for the whole.
 func TestRefusesFormThatBreaksOff(t *testing.T) {
-	got := new(tokenendpoint.Endpoint).Handle(tokenendpoint.Request{
+	got := tokenendpoint.Handle(tokenendpoint.Request{
 		ContentType: form, Body: io.MultiReader(strings.NewReader("grant_type=client_credentials"), iotest.ErrReader(errors.New("gone"))),
 	})
 	if got.Status != 400 || got.ErrorCode != "invalid_request" {
