@@ -9,15 +9,15 @@ import (
 // reused.
 const maxBufferedBody = 64 << 10
 
-var bodyBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+var bodyBufferPool = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // getBodyBuffer returns an empty buffer. It grows with what arrives: a client cannot reserve memory with a large Content-Length.
-func getBodyBuffer() *bytes.Buffer { return bodyBuffers.Get().(*bytes.Buffer) }
+func getBodyBuffer() *bytes.Buffer { return bodyBufferPool.Get().(*bytes.Buffer) }
 
 // putBodyBuffer takes back a buffer, or nil.
 func putBodyBuffer(buffer *bytes.Buffer) {
 	if buffer != nil && buffer.Cap() <= 2*maxBufferedBody {
 		buffer.Reset()
-		bodyBuffers.Put(buffer)
+		bodyBufferPool.Put(buffer)
 	}
 }

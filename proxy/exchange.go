@@ -38,11 +38,11 @@ type exchange struct {
 	drop        connectionOptions   // of the app's request
 }
 
-var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+var exchangePool = sync.Pool{New: func() any { return new(exchange) }}
 
 // newExchange begins an exchange. It must be ended.
 func (p *Proxy) newExchange(w *http1.ResponseWriter, r *http1.Request) *exchange {
-	x := exchanges.Get().(*exchange)
+	x := exchangePool.Get().(*exchange)
 	x.proxy, x.w, x.r, x.began = p, w, r, time.Now()
 	x.record = RequestRecord{Method: r.Method, Path: recordedPath(r.Target), TraceID: traceID(r.Fields)}
 	x.record.RequestID, x.generatedID = p.requestID(r.Fields)
@@ -65,7 +65,7 @@ func (x *exchange) end() {
 	}
 	x.body.release()
 	*x = exchange{fields: x.fields.Reuse()}
-	exchanges.Put(x)
+	exchangePool.Put(x)
 }
 
 // respond sends a problem, and records it.
@@ -97,20 +97,20 @@ func (x *exchange) writeResponse(status int, body []byte) {
 // recordedPath returns the path of a request target, percent-encoded where that was omitted.
 func recordedPath(target string) string {
 	if scheme, rest, isURL := strings.Cut(target, "://"); isURL && !strings.Contains(scheme, "/") {
-		_, target = cutTarget(rest)
+		_, target = cutAtPath(rest)
 	}
 	path, _, _ := strings.Cut(target, "?")
 	if !strings.HasPrefix(path, "/") && path != "*" {
 		return "" // the target of a CONNECT, or none
 	}
-	if !strings.ContainsFunc(path, needsEscape) {
+	if !strings.ContainsFunc(path, needsPathEscape) {
 		return path
 	}
 	decoded, _ := url.PathUnescape(path) // http1 has checked it
 	return (&url.URL{Path: decoded, RawPath: path}).EscapedPath()
 }
 
-// needsEscape reports whether a character should be percent-encoded in a path: RFC 3986 section 3.3.
-func needsEscape(c rune) bool {
+// needsPathEscape reports whether a character should be percent-encoded in a path: RFC 3986 section 3.3.
+func needsPathEscape(c rune) bool {
 	return c <= ' ' || c >= 0x7f || strings.ContainsRune("\"#<>[\\]^`{|}", c)
 }

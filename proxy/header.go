@@ -38,9 +38,9 @@ func hasPrefixFold(name, prefix string) bool {
 	return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
 }
 
-// describesClient reports whether a field says for whom a request is made. A credential broker does not disclose that, and lets
+// disclosesClient reports whether a field says for whom a request is made. A credential broker does not disclose that, and lets
 // no client claim it.
-func describesClient(name string) bool {
+func disclosesClient(name string) bool {
 	const suffix = "Client-Ip"
 	return http1.EqualFold(name, "Forwarded") || hasPrefixFold(name, "X-Forwarded-") || http1.EqualFold(name, "X-Real-Ip") || http1.EqualFold(name, "Cf-Connecting-Ip") ||
 		len(name) >= len(suffix) && strings.EqualFold(name[len(name)-len(suffix):], suffix)
@@ -80,7 +80,7 @@ func (c connectionOptions) has(name string) bool { return c != nil && c[strings.
 // forwardedUpstream reports whether a field of a request is forwarded, in the header or, if allowedInTrailer, as a trailer.
 func forwardedUpstream(name string, drop connectionOptions) bool {
 	name = withHyphens(name)
-	return !containsFold(name, hopByHop) && !describesClient(name) && !drop.has(name)
+	return !containsFold(name, hopByHop) && !disclosesClient(name) && !drop.has(name)
 }
 
 // forwardedDownstream is the same for a field of a response. What a cross-origin field allows to the origins that the API knows

@@ -44,8 +44,7 @@ func (p *Proxy) newLinkRewriter(api *upstream, r *http1.Request, route *parsedRo
 		}
 		accepted = line
 	}
-	encoding, _ := linkrewrite.NegotiateEncoding(accepted)
-	return linkRewriter{active: true, rewriter: api.links.To(to), encoding: encoding}
+	return linkRewriter{active: true, rewriter: api.links.To(to), encoding: linkrewrite.UpstreamAcceptEncoding(accepted)}
 }
 
 // adaptRequestField changes a field of a request that would hide links in the response, or that refers to a rewritten response.

@@ -9,14 +9,11 @@ import (
 // requestIDHeader is the customary field for the ID of a request. There is no RFC for it.
 const requestIDHeader = "X-Request-Id"
 
-// maxRequestID bounds an app's own ID in records. It is forwarded unchanged.
-const maxRequestID = 128
-
-// requestID returns the ID of a request for its record. If the request has none, and Config.RequestID is set, it gets one,
-// which is also sent to the API.
+// requestID returns the ID of a request for its record, at most 128 bytes; the app's own is forwarded unchanged. If the request has
+// none, and Config.RequestID is set, it gets one, which is also sent to the API.
 func (p *Proxy) requestID(fields http1.Fields) (recorded, generated string) {
 	if id := fields.Get(requestIDHeader); id != "" {
-		return id[:min(len(id), maxRequestID)], ""
+		return id[:min(len(id), 128)], ""
 	}
 	if p.config.RequestID == nil {
 		return "", ""
@@ -47,10 +44,9 @@ func traceID(fields http1.Fields) string {
 	if version == "ff" || len(value) > length && (version == "00" || value[length] != '-') {
 		return ""
 	}
-	if allZero(trace) || allZero(parent) {
+	const zeros = "00000000000000000000000000000000"
+	if trace == zeros || parent == zeros[:len(parent)] {
 		return ""
 	}
 	return strings.Clone(trace) // an exemplar may keep it for long, and should not keep the whole header
 }
-
-func allZero(digits string) bool { return strings.Trim(digits, "0") == "" }

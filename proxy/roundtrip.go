@@ -42,14 +42,14 @@ func (x *exchange) roundTrip() (*http1.ClientResponse, *problem.Problem) {
 	return response, nil
 }
 
-// maxBodyBeforeToken is the longest body that is read before there is a token. It has usually arrived with the header, in a buffer
+// maxBodyReadBeforeToken is the longest body that is read before there is a token. It has usually arrived with the header, in a buffer
 // that is not smaller; and only once the body is read is it noticed that the client goes away.
-const maxBodyBeforeToken = 2 << 10
+const maxBodyReadBeforeToken = 2 << 10
 
 // readBodyAndToken reads the body, unless it is streamed, and returns the value of the Authorization field with its API. While a
 // request waits for a token, it holds no long body: there may be thousands of them.
 func (x *exchange) readBodyAndToken() (string, *url.URL, *problem.Problem) {
-	if x.r.ContentLength < 0 || x.r.ContentLength > maxBodyBeforeToken {
+	if x.r.ContentLength < 0 || x.r.ContentLength > maxBodyReadBeforeToken {
 		if _, _, missing := x.authorization(); missing != nil {
 			return "", nil, missing
 		}

@@ -58,7 +58,7 @@ func (p *Proxy) parseRoute(r *http1.Request) parsedRoute {
 func (route *parsedRoute) parseAbsolute(target string) {
 	route.target = ""
 	scheme, rest, isURL := strings.Cut(target, "://")
-	authority, target := cutTarget(rest)
+	authority, target := cutAtPath(rest)
 	if !isURL || authority == "" {
 		return
 	}
@@ -84,12 +84,12 @@ func splitAccount(target string) (account, rest string, hasAccount bool) {
 	if !hasAccount {
 		return "", target, false
 	}
-	account, rest = cutTarget(name)
+	account, rest = cutAtPath(name)
 	return account, rest, true
 }
 
-// cutTarget cuts a text where the path or the query begins. The target begins with a slash, even if there is no path.
-func cutTarget(text string) (before, target string) {
+// cutAtPath cuts a text where the path or the query begins. The target begins with a slash, even if there is no path.
+func cutAtPath(text string) (before, target string) {
 	switch end := strings.IndexAny(text, "/?"); {
 	case end < 0:
 		return text, "/"

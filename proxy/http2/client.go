@@ -19,11 +19,11 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// maxWindow limits what is buffered of a response that is not read, in bytes. The default of net/http is 4 MiB.
-const maxWindow = 256 << 10
+// maxStreamWindow limits what is buffered of a response that is not read, in bytes. The default of net/http is 4 MiB.
+const maxStreamWindow = 256 << 10
 
-// errTarget is for a path that begins with two slashes and has other bytes that net/http does not keep.
-var errTarget = &problem.Problem{
+// errUnforwardableTarget is for a path that begins with two slashes and has other bytes that net/http does not keep.
+var errUnforwardableTarget = &problem.Problem{
 	Code:       "invalid-http2-target",
 	Status:     http.StatusBadRequest,
 	Title:      "The request target is invalid",
@@ -33,9 +33,9 @@ var errTarget = &problem.Problem{
 }
 
 var (
-	errStatus               = errors.New("the status of the response is not a final one")
+	errNotFinalStatus       = errors.New("the status of the response is not a final one")
 	errInvalidContentLength = errors.New("the Content-Length of the response is not one number")
-	errInformational        = errors.New("there are too many informational responses, or one switches the protocol")
+	errInvalidInformational = errors.New("there are too many informational responses, or one switches the protocol")
 )
 
 // Client sends requests to one server. It is safe for concurrent use.
@@ -52,8 +52,8 @@ func New(server *url.URL, transport *http.Transport, timeout time.Duration) *Cli
 	if transport.HTTP2 == nil {
 		transport.HTTP2 = &http.HTTP2Config{}
 	}
-	if window := &transport.HTTP2.MaxReceiveBufferPerStream; *window <= 0 || *window > maxWindow {
-		*window = maxWindow
+	if window := &transport.HTTP2.MaxReceiveBufferPerStream; *window <= 0 || *window > maxStreamWindow {
+		*window = maxStreamWindow
 	}
 	return &Client{server, transport, timeout}
 }
@@ -98,10 +98,10 @@ func (c *Client) url(target string) (*url.URL, error) {
 	}
 	parsed, err := url.ParseRequestURI(path)
 	if err != nil {
-		return nil, errTarget
+		return nil, errUnforwardableTarget
 	}
 	if u.Path, u.RawPath = parsed.Path, parsed.RawPath; u.EscapedPath() != path {
-		return nil, errTarget
+		return nil, errUnforwardableTarget
 	}
 	return u, nil
 }
@@ -120,7 +120,7 @@ func (e *exchange) convertResponse(received *http.Response) (*http1.ClientRespon
 	body := &responseBody{received.Body, received, e}
 	switch {
 	case status < 200, status > 999:
-		return nil, errStatus
+		return nil, errNotFinalStatus
 	case status == http.StatusNoContent:
 		length, body.Reader = 0, http.NoBody
 	case status == http.StatusNotModified, e.request.Method == http.MethodHead:

@@ -157,7 +157,7 @@ func (e *exchange) onInformational(status int, header textproto.MIMEHeader) erro
 	switch e.informationalCount++; {
 	case e.answered, e.informationalErr != nil:
 	case e.informationalCount > http1.MaxInformational, status == http.StatusSwitchingProtocols:
-		e.informationalErr = errInformational
+		e.informationalErr = errInvalidInformational
 	case status != http.StatusContinue && e.request.OnInformational != nil:
 		e.informationalErr = e.request.OnInformational.Informational(status, "", http1.FieldsOf(http.Header(header)))
 	}

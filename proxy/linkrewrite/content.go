@@ -1,6 +1,7 @@
 package linkrewrite
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -23,10 +24,10 @@ func IsDigestField(name string) bool {
 	return slices.ContainsFunc(digests[:], func(digest string) bool { return strings.EqualFold(name, digest) })
 }
 
-// NegotiateEncoding returns the content coding to request from the API, so that links can be found: gzip if the app accepts
-// it, else identity. It returns false if the app excludes identity (RFC 9110 section 12.5.3), and with it every rewritten
-// response. Several Accept-Encoding fields must be joined with ", ".
-func NegotiateEncoding(acceptEncoding string) (coding string, ok bool) {
+// UpstreamAcceptEncoding returns the Accept-Encoding for a request to the API, so that links can be found: gzip if the app accepts
+// it, else identity. It is empty if the app excludes identity (RFC 9110 section 12.5.3), and with it every rewritten response.
+// Several Accept-Encoding fields of the app must be joined with ", ".
+func UpstreamAcceptEncoding(acceptEncoding string) string {
 	const accepted, excluded = 1, 2
 	var gzip, identity, rest int // 0 if not listed
 	for element := range strings.SplitSeq(acceptEncoding, ",") {
@@ -45,11 +46,12 @@ func NegotiateEncoding(acceptEncoding string) (coding string, ok bool) {
 			rest = listed
 		}
 	}
-	if identity == excluded || identity == 0 && rest == excluded {
-		return "", false
+	switch {
+	case cmp.Or(identity, rest) == excluded:
+		return ""
+	case cmp.Or(gzip, rest) == accepted:
+		return "gzip"
+	default:
+		return "identity"
 	}
-	if gzip == accepted || gzip == 0 && rest == accepted {
-		return "gzip", true
-	}
-	return "identity", true
 }

@@ -29,16 +29,16 @@ func Gunzip(body []byte) (plain []byte, ok bool) {
 // hasGzipMagic reports whether a body begins as gzip does: RFC 1952 section 2.3.1.
 func hasGzipMagic(beginning []byte) bool { return bytes.HasPrefix(beginning, []byte{0x1f, 0x8b}) }
 
-// gunzipState is what a gunzipReader needs while it reads: 45 KiB.
-type gunzipState struct {
+// gzipDecoder is what a gunzipReader needs while it reads: 45 KiB.
+type gzipDecoder struct {
 	body   *bufio.Reader
 	member gzip.Reader
 }
 
-var gunzipStates = sync.Pool{New: func() any { return &gunzipState{body: bufio.NewReader(nil)} }}
+var gzipDecoders = sync.Pool{New: func() any { return &gzipDecoder{body: bufio.NewReader(nil)} }}
 
 type gunzipReader struct {
-	*gunzipState           // nil after Close
+	*gzipDecoder           // nil after Close
 	plain        io.Reader // the current member, or the body if that is not gzip; nil before it is known
 	unzipped     bool      // a whole member
 }
@@ -47,14 +47,14 @@ type gunzipReader struct {
 // follows the last, padding or noise, as most programs do. A body that is not gzip, whatever its Content-Encoding says, is
 // returned unchanged. Close makes its memory available to other readers, and does not close the body.
 func NewGunzipReader(body io.Reader) io.ReadCloser {
-	state, _ := gunzipStates.Get().(*gunzipState)
+	state, _ := gzipDecoders.Get().(*gzipDecoder)
 	state.body.Reset(body)
-	return &gunzipReader{gunzipState: state}
+	return &gunzipReader{gzipDecoder: state}
 }
 
 // Read implements io.Reader. It returns what is known as soon as it is known.
 func (g *gunzipReader) Read(p []byte) (int, error) {
-	if g.gunzipState == nil {
+	if g.gzipDecoder == nil {
 		return 0, fs.ErrClosed
 	}
 	for {
@@ -81,10 +81,10 @@ func (g *gunzipReader) Read(p []byte) (int, error) {
 
 // Close implements io.Closer. It always returns nil.
 func (g *gunzipReader) Close() error {
-	if g.gunzipState != nil {
+	if g.gzipDecoder != nil {
 		g.body.Reset(nil) // free the body
-		gunzipStates.Put(g.gunzipState)
-		g.gunzipState, g.plain = nil, nil
+		gzipDecoders.Put(g.gzipDecoder)
+		g.gzipDecoder, g.plain = nil, nil
 	}
 	return nil
 }

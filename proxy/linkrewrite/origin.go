@@ -41,13 +41,13 @@ func (o *Origin) To(url string) Rewriter { return Rewriter{from: o, to: url} }
 func (o *Origin) matchLength(text []byte) (length int) {
 	for _, usual := range o.commonForms {
 		if bytes.HasPrefix(text, usual) {
-			if c, _ := firstChar(text[len(usual):]); mayFollowOrigin(c) {
+			if c, _ := decodeJSONChar(text[len(usual):]); mayFollowOrigin(c) {
 				return len(usual)
 			}
 		}
 	}
 	for _, variant := range o.variants {
-		n := matchVariant(text, variant)
+		n := matchURL(text, variant)
 		if n > 0 {
 			return n
 		}
@@ -56,15 +56,16 @@ func (o *Origin) matchLength(text []byte) (length int) {
 	return length
 }
 
-func matchVariant(text []byte, variant string) (length int) {
+// matchURL is matchLength for one URL, in lower case.
+func matchURL(text []byte, url string) (length int) {
 	for i := 0; ; i++ {
-		c, n := firstChar(text[length:])
+		c, n := decodeJSONChar(text[length:])
 		switch {
 		case n == 0:
 			return -1
-		case i == len(variant) && mayFollowOrigin(c):
+		case i == len(url) && mayFollowOrigin(c):
 			return length
-		case i == len(variant) || c != variant[i]:
+		case i == len(url) || c != url[i]:
 			return 0
 		}
 		length += n
@@ -75,10 +76,10 @@ func matchVariant(text []byte, variant string) (length int) {
 // api.example.com.evil.example, api.example.com:8443, api.example.com@evil.example.
 func mayFollowOrigin(c byte) bool { return c == '"' || c == '/' || c == '?' || c == '#' }
 
-// firstChar returns the first character of a JSON string's content in lower case, and the number of its bytes: 1 for the
+// decodeJSONChar returns the first character of a JSON string's content in lower case, and the number of its bytes: 1 for the
 // character itself, 2 for \/, 6 for escapes such as \u002f; 0 if text ends too early. An escape that a URL cannot contain
 // counts as NUL: \u0022 is no closing quote.
-func firstChar(text []byte) (c byte, n int) {
+func decodeJSONChar(text []byte) (c byte, n int) {
 	switch {
 	case len(text) == 0:
 		return 0, 0
