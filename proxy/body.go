@@ -19,7 +19,7 @@ import (
 type requestBody struct {
 	from  *http1.Request
 	drop  connectionOptions
-	limit int64 // of kept, in bytes
+	limit int64 // in bytes; a longer body is not kept
 	// kept is the whole body, or what has been read of a chunked one; nil if nothing is kept. The goroutine that sends a
 	// stream changes it; others may use it once ended is true.
 	kept *bytes.Buffer
@@ -28,11 +28,6 @@ type requestBody struct {
 	ended       atomic.Bool // all of it was read
 	failed      atomic.Bool // it could not be read to its end, which is the client's fault
 	interrupted atomic.Bool // reading it fails, which is not
-}
-
-// reset begins a request. A body longer than limit is not kept.
-func (b *requestBody) reset(r *http1.Request, drop connectionOptions, limit int64) {
-	b.from, b.drop, b.limit = r, drop, limit
 }
 
 // isStreamed reports whether the body is read while the request is sent.
@@ -59,17 +54,12 @@ func (b *requestBody) read() *problem.Problem {
 		return nil
 	}
 	if _, err := b.kept.ReadFrom(b.from.Body); err != nil {
-		return b.readProblem()
+		if b.from.Gone() {
+			return errClientClosed
+		}
+		return errBrokenBody
 	}
 	return nil
-}
-
-// readProblem returns why the body could not be read to its end.
-func (b *requestBody) readProblem() *problem.Problem {
-	if b.from.Gone() {
-		return errClientClosed
-	}
-	return errBrokenBody
 }
 
 // attachTo sets the body of a request to the API.

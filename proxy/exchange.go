@@ -30,12 +30,15 @@ type exchange struct {
 	links     linkRewriter
 	body      requestBody
 
-	response    forwardedResponse
 	request     http1.ClientRequest // to the API
 	fields      http1.Fields        // of request; reused
 	generatedID string              // for X-Request-Id; empty if the app has sent one
 	sentToken   string              // with request; empty if it has none of the broker's
 	drop        connectionOptions   // of the app's request
+
+	response     *http1.ClientResponse
+	responseDrop connectionOptions
+	rewritten    bool // the links in response are rewritten
 }
 
 var exchangePool = sync.Pool{New: func() any { return new(exchange) }}
@@ -47,7 +50,7 @@ func (p *Proxy) newExchange(w *http1.ResponseWriter, r *http1.Request) *exchange
 	x.record = RequestRecord{Method: r.Method, Path: recordedPath(r.Target), TraceID: traceID(r.Fields)}
 	x.record.RequestID, x.generatedID = p.requestID(r.Fields)
 	x.drop = parseConnection(r.Fields)
-	x.body.reset(r, x.drop, p.config.RetryBuffer)
+	x.body = requestBody{from: r, drop: x.drop, limit: p.config.RetryBuffer}
 	return x
 }
 

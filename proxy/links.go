@@ -26,9 +26,9 @@ func (p *Proxy) newLinkRewriter(api *upstream, r *http1.Request, route *parsedRo
 	}
 	scheme := p.config.ExternalScheme
 	switch {
-	case route.tunnel != nil && r.Secure:
+	case route.Tunnel != nil && r.Secure:
 		scheme = "https"
-	case route.tunnel != nil:
+	case route.Tunnel != nil:
 		scheme = "http"
 	case route.absoluteScheme != "":
 		scheme = route.absoluteScheme
@@ -65,35 +65,19 @@ func (l *linkRewriter) adaptRequestField(field *http1.Field) bool {
 	return true
 }
 
-// rewriting is how the links in the body of a response are rewritten.
-type rewriting int
-
-const (
-	notRewritten rewriting = iota
-	headOnly
-	identityBody
-	gzipBody
-)
-
-// rewritingOf returns how a response is rewritten: JSON, and not a part of it.
-func (l *linkRewriter) rewritingOf(method string, response *http1.ClientResponse) rewriting {
+// rewrites reports whether the links in the body of a response are rewritten, and whether the body is gzipped: in JSON, but not in a
+// part of it. The header of a response without a body, to HEAD or with 304, is the same as with it.
+func (l *linkRewriter) rewrites(response *http1.ClientResponse) (rewritten, gzipped bool) {
+	if !l.active || response.Status == http.StatusNoContent || response.Status == http.StatusPartialContent {
+		return false, false
+	}
 	fields := response.Fields
-	notModified := response.Status == http.StatusNotModified
-	isJSON := linkrewrite.IsJSON(fields.Get("Content-Type")) || notModified && !fields.Has("Content-Type")
-	if !l.active || !isJSON || response.Status == http.StatusNoContent || response.Status == http.StatusPartialContent || hasNoTransform(fields) {
-		return notRewritten
+	if !linkrewrite.IsJSON(fields.Get("Content-Type")) && (response.Status != http.StatusNotModified || fields.Has("Content-Type")) {
+		return false, false
 	}
 	coding := contentCoding(fields)
-	switch {
-	case coding != "" && (coding != "gzip" || l.encoding == ""):
-		return notRewritten
-	case method == http.MethodHead || notModified:
-		return headOnly
-	case coding != "":
-		return gzipBody
-	default:
-		return identityBody
-	}
+	gzipped = coding == "gzip" && l.encoding != ""
+	return (coding == "" || gzipped) && !hasNoTransform(fields), gzipped
 }
 
 // hasNoTransform reports whether a response must not be changed: RFC 9111 section 5.2.2.6.

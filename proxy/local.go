@@ -9,13 +9,6 @@ import (
 	"etrusted-broker/proxy/tokenendpoint"
 )
 
-// openTunnel opens a tunnel that the policy allows (RFC 9110 section 9.3.6). It ends here, and the requests that come through
-// it are served like all others.
-func (x *exchange) openTunnel(request *access.Request) {
-	x.record.Status = http.StatusOK
-	x.w.OpenTunnel(x.proxy.config.TunnelTLS(x.r.Target), access.NewTunnel(request))
-}
-
 // setCaller sets who has sent the request; nil does nothing.
 func (x *exchange) setCaller(caller *access.Caller) {
 	if caller != nil {
@@ -28,7 +21,7 @@ func (x *exchange) serveToken() {
 	var denied *problem.Problem // an app of another account must not get data of this caller's
 	authorization := x.r.Fields.Get("Authorization")
 	request := tokenendpoint.Request{
-		Account:       x.route.account,
+		Account:       x.route.Account,
 		ContentType:   x.r.Fields.Get("Content-Type"),
 		Authorization: authorization,
 		Body:          x.r.Body,
@@ -65,7 +58,7 @@ func (x *exchange) serveToken() {
 			x.respond(denied)
 			return
 		}
-		x.record.Account = cmp.Or(x.route.account, x.caller.FirstAccount(), DefaultAccount)
+		x.record.Account = cmp.Or(x.route.Account, x.caller.FirstAccount(), DefaultAccount)
 	}
 	details := "a placeholder token, valid only at this broker"
 	if response.ErrorCode != "" {
@@ -84,10 +77,10 @@ func (x *exchange) serveToken() {
 
 // checkTokenAccount returns why an app gets no placeholder token for the account that its token request names.
 func (x *exchange) checkTokenAccount() *problem.Problem {
-	if !x.route.hasAccount {
+	if !x.route.HasAccount {
 		return nil
 	}
-	if denied := x.caller.CheckAccount(x.route.account); denied != nil {
+	if denied := x.caller.CheckAccount(x.route.Account); denied != nil {
 		return denied
 	}
 	return x.selectAccount()

@@ -1,11 +1,9 @@
 package proxy
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 
-	"etrusted-broker/internal/neterr"
 	"etrusted-broker/internal/problem"
 	"etrusted-broker/proxy/access"
 )
@@ -25,11 +23,11 @@ const (
 var PassThroughOutcomes = [...]PassThroughOutcome{PassThroughSuccess, PassThroughRefused, PassThroughFailed, PassThroughClientClosed}
 
 // passThrough serves a request for another host, without a token. Nothing that reveals the host is recorded.
-func (x *exchange) passThrough(request *access.Request) {
+func (x *exchange) passThrough() {
 	x.record.Path, x.generatedID = "", ""
 	var failed *problem.Problem
 	if x.r.Method == http.MethodConnect {
-		failed = x.passTunnel(access.NewTunnel(request))
+		failed = x.passTunnel(access.NewTunnel(&x.route.Request))
 	} else {
 		failed = x.passRequest()
 	}
@@ -43,7 +41,7 @@ func (x *exchange) passThrough(request *access.Request) {
 func (x *exchange) passTunnel(tunnel *access.Tunnel) *problem.Problem {
 	target, err := x.proxy.config.PassThrough.Dial(x.r.Context(), tunnel.Target)
 	if err != nil {
-		return x.passFailure(err)
+		return x.upstreamFailure(err)
 	}
 	if denied := x.proxy.config.Policy.CheckTunnel(tunnel); denied != nil { // its caller was removed meanwhile
 		_ = target.Close() // nothing was sent
@@ -59,31 +57,15 @@ func (x *exchange) passRequest() *problem.Problem {
 	if broken := x.body.read(); broken != nil {
 		return broken
 	}
-	request := x.outboundRequest(x.route.target, x.route.host, "")
+	request := x.outboundRequest(x.route.Target, x.route.host, "")
 	request.Fields.Add("Connection", "close")
-	response, err := x.proxy.config.PassThrough.RoundTrip(&url.URL{Scheme: x.route.absoluteScheme, Host: x.route.authority()}, request)
+	response, err := x.proxy.config.PassThrough.RoundTrip(&url.URL{Scheme: x.route.absoluteScheme, Host: x.route.Host}, request)
 	if err != nil {
-		return x.passFailure(err)
+		return x.upstreamFailure(err)
 	}
 	defer func() { _ = response.Body.Close() }() // it was read to its end, or is no longer needed
 	x.relay(response)
 	return nil
-}
-
-// passFailure returns the problem for an error of Config.PassThrough.
-func (x *exchange) passFailure(err error) *problem.Problem {
-	switch {
-	case x.body.failed.Load():
-		return x.body.readProblem()
-	case x.r.Gone():
-		return errClientClosed
-	case errors.Is(err, neterr.ErrAddressRefused), errors.Is(err, neterr.ErrLoop):
-		return errAddressRefused
-	default:
-		p := neterr.Describe("the host", err)
-		p.Title = "The host could not be reached"
-		return p
-	}
 }
 
 func (x *exchange) passOutcome(failed *problem.Problem) PassThroughOutcome {

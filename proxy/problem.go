@@ -1,11 +1,9 @@
 package proxy
 
 import (
-	"errors"
 	"net/http"
 	"time"
 
-	"etrusted-broker/internal/neterr"
 	"etrusted-broker/internal/problem"
 	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/http1"
@@ -85,27 +83,4 @@ func describeMalformed(err *http1.RequestError) *problem.Problem {
 		DenialReason: string(access.ReasonMalformed),
 		Close:        true,
 	}
-}
-
-// describeTokenError returns the problem for an error of TokenSource.Wait.
-func describeTokenError(err error) *problem.Problem {
-	var p *problem.Problem
-	if errors.As(err, &p) {
-		return p
-	}
-	return errTokenTimeout
-}
-
-// describeUpstreamError returns the problem for an error of Config.UpstreamClient.
-func describeUpstreamError(host string, err error) *problem.Problem {
-	var p *problem.Problem
-	if errors.As(err, &p) {
-		return p
-	}
-	p = neterr.Describe("the API at "+host, err)
-	p.Title = "The API could not be reached"
-	if p.Status == http.StatusGatewayTimeout {
-		p.Title = "The API did not answer in time"
-	}
-	return p
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"etrusted-broker/internal/problem"
+	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/http1"
 )
 
@@ -51,9 +52,8 @@ func (p *Proxy) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
 		x.respond(describeMalformed(r.Malformed))
 		return
 	}
-	x.route = p.parseRoute(r)
-	request := x.accessRequest()
-	decision := p.config.Policy.Check(&request)
+	x.parseRoute()
+	decision := p.config.Policy.Check(&x.route.Request)
 	x.setCaller(decision.Caller)
 	x.record.DryRun = decision.DryRun
 	if decision.Denied != nil {
@@ -62,12 +62,14 @@ func (p *Proxy) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
 	}
 	switch {
 	case decision.Pass:
-		x.passThrough(&request)
+		x.passThrough()
 		return
 	case r.Method == http.MethodConnect:
-		x.openTunnel(&request)
+		// RFC 9110 section 9.3.6: the tunnel ends here, and the requests that come through it are served like all others.
+		x.record.Status = http.StatusOK
+		w.OpenTunnel(p.config.TunnelTLS(r.Target), access.NewTunnel(&x.route.Request))
 		return
-	case x.route.isTokenRequest:
+	case x.route.TokenRequest:
 		x.serveToken()
 		return
 	}
@@ -92,8 +94,8 @@ func (p *Proxy) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
 // selectAccount takes the account that a request names, or else the first of its caller's, or else the default account. If it names
 // none, but is for another API than that account's, the API selects one: a request for one environment must not reach another.
 func (x *exchange) selectAccount() *problem.Problem {
-	account := x.route.account
-	if !x.route.hasAccount {
+	account := x.route.Account
+	if !x.route.HasAccount {
 		account = x.caller.FirstAccount()
 		if accountOf := x.proxy.config.AccountOf; accountOf != nil && x.addressed != "" {
 			var ok bool
@@ -104,10 +106,10 @@ func (x *exchange) selectAccount() *problem.Problem {
 	}
 	tokens, exists := x.proxy.config.Tokens(account)
 	switch {
-	case exists && (account != "" || !x.route.hasAccount):
+	case exists && (account != "" || !x.route.HasAccount):
 		x.tokens, x.record.Account = tokens, cmp.Or(account, DefaultAccount)
 		return nil
-	case !x.route.hasAccount:
+	case !x.route.HasAccount:
 		return errNoDefaultAccount
 	default:
 		return errUnknownAccount

@@ -31,15 +31,11 @@ func traceID(fields http1.Fields) string {
 		lines++
 	}
 	const length = len("vv-tttttttttttttttttttttttttttttttt-pppppppppppppppp-ff")
-	if lines != 1 || len(value) < length || value[2] != '-' || value[35] != '-' || value[52] != '-' {
+	if lines != 1 || len(value) < length || strings.Trim(value[:length], "0123456789abcdef-") != "" ||
+		value[2] != '-' || value[35] != '-' || value[52] != '-' || strings.Count(value[:length], "-") != 3 {
 		return ""
 	}
-	version, trace, parent, flags := value[:2], value[3:35], value[36:52], value[53:55]
-	for _, digits := range [...]string{version, trace, parent, flags} {
-		if strings.Trim(digits, "0123456789abcdef") != "" {
-			return ""
-		}
-	}
+	version, trace, parent := value[:2], value[3:35], value[36:52]
 	// Later versions may append more; 00 may not, and ff is invalid.
 	if version == "ff" || len(value) > length && (version == "00" || value[length] != '-') {
 		return ""

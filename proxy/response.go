@@ -1,9 +1,6 @@
 package proxy
 
 import (
-	"cmp"
-	"net/http"
-
 	"etrusted-broker/proxy/http1"
 	"etrusted-broker/proxy/linkrewrite"
 )
@@ -14,23 +11,17 @@ func (x *exchange) relay(response *http1.ClientResponse) {
 		x.w.Close = true // what the app still sends is not a request
 	}
 	x.record.Status = response.Status
-	response.Reason = cmp.Or(x.safeReason(response.Reason), http.StatusText(response.Status)) // HTTP/2 has none
-	how := x.links.rewritingOf(x.r.Method, response)
-	x.response = forwardedResponse{response, parseConnection(response.Fields), how != notRewritten}
+	response.Reason = x.safeReason(response.Status, response.Reason)
+	x.response, x.responseDrop = response, parseConnection(response.Fields)
+	rewritten, gzipped := x.links.rewrites(response)
+	x.rewritten = rewritten
 	x.forwardFields()
-	if how != notRewritten {
-		x.relayRewritten(how)
+	if rewritten {
+		x.relayRewritten(gzipped)
 		return
 	}
 	x.w.WriteHead(response.Status, response.Reason, response.ContentLength)
 	x.finishResponse(x.w.ReadFrom(response.Body))
-}
-
-// forwardedResponse is a response that is forwarded.
-type forwardedResponse struct {
-	*http1.ClientResponse
-	drop      connectionOptions
-	rewritten bool
 }
 
 // forwardFields forwards the fields of the header.
@@ -41,11 +32,11 @@ func (x *exchange) forwardFields() {
 			continue
 		}
 		if http1.EqualFold(field.Name, "Trailer") && x.response.ContentLength < 0 && x.r.MinorVersion > 0 {
-			field.Value = filterTrailerNames(field.Value, func(name string) bool { return x.response.allowsTrailer(name, "") })
+			field.Value = filterTrailerNames(field.Value, func(name string) bool { return x.allowsTrailer(name, "") })
 			if field.Value == "" {
 				continue
 			}
-		} else if !forwardedDownstream(field.Name, field.Value, x.response.drop) {
+		} else if !forwardedDownstream(field.Name, field.Value, x.responseDrop) {
 			continue
 		}
 		x.links.rewriteField(&field)
@@ -65,12 +56,12 @@ func (x *exchange) finishResponse(n int64, err error) {
 	}
 	trailer := x.response.Body.Trailer()
 	trailer.DeleteFunc(func(field http1.Field) bool {
-		return x.hasSentToken(field.Value) || !x.response.allowsTrailer(field.Name, field.Value)
+		return x.hasSentToken(field.Value) || !x.allowsTrailer(field.Name, field.Value)
 	})
 	x.w.Trailer(trailer)
 }
 
 // allowsTrailer reports whether a trailer is forwarded. The digests of a rewritten body are not true any more.
-func (d forwardedResponse) allowsTrailer(name, value string) bool {
-	return allowedInTrailer(name) && forwardedDownstream(name, value, d.drop) && (!d.rewritten || !linkrewrite.IsDigestField(name))
+func (x *exchange) allowsTrailer(name, value string) bool {
+	return allowedInTrailer(name) && forwardedDownstream(name, value, x.responseDrop) && (!x.rewritten || !linkrewrite.IsDigestField(name))
 }

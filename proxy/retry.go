@@ -1,11 +1,5 @@
 package proxy
 
-import (
-	"net/http"
-
-	"etrusted-broker/proxy/http1"
-)
-
 // RetryOutcome is the outcome of a request that the API answered with 401: a closed set, used as the label of a metric.
 type RetryOutcome string
 
@@ -24,16 +18,4 @@ var RetryOutcomes = [...]RetryOutcome{RetrySuccess, RetryUnauthorized, RetryFail
 // Sent reports whether the request was sent a second time.
 func (o RetryOutcome) Sent() bool {
 	return o == RetrySuccess || o == RetryUnauthorized || o == RetryFailed
-}
-
-// retryOutcome returns the outcome of a request that was sent a second time.
-func retryOutcome(response *http1.ClientResponse, err error) RetryOutcome {
-	switch {
-	case err != nil:
-		return RetryFailed
-	case response.Status == http.StatusUnauthorized:
-		return RetryUnauthorized
-	default:
-		return RetrySuccess
-	}
 }

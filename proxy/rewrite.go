@@ -3,38 +3,35 @@ package proxy
 import (
 	"bytes"
 	"io"
+	"net/http"
 
 	"etrusted-broker/proxy/http1"
 	"etrusted-broker/proxy/linkrewrite"
 )
 
-const (
-	// A body up to maxBufferedBody is rewritten whole, so that one without links is forwarded unchanged. maxBufferedGzip is the
-	// same for gzip, which shortens JSON to about an eighth.
-	maxBufferedGzip = 16 << 10
-	// rewriteBufferSize is how much of a longer body is rewritten at a time.
-	rewriteBufferSize = 16 << 10
-)
+// maxBufferedGzip is maxBufferedBody for gzip, which shortens JSON to about an eighth. A body up to that is rewritten whole, so
+// that one without links is forwarded unchanged.
+const maxBufferedGzip = 16 << 10
+
+// rewriteBufferSize is how much of a longer body is rewritten at a time.
+const rewriteBufferSize = 16 << 10
 
 // relayRewritten forwards a response with rewritten links.
-func (x *exchange) relayRewritten(how rewriting) {
+func (x *exchange) relayRewritten(gzipped bool) {
 	limit := int64(maxBufferedBody)
-	if how == gzipBody {
+	if gzipped {
 		limit = maxBufferedGzip
 	}
-	switch length := x.response.ContentLength; {
-	case how == headOnly:
-		dropValidators(&x.w.Fields)
-		x.w.WriteHead(x.response.Status, x.response.Reason, -1)
-	case length >= 0 && length <= limit:
-		x.rewriteWhole(how)
-	default:
-		x.rewriteStream(flushingReader{x.w, x.response.Body}, how)
+	hasBody := x.r.Method != http.MethodHead && x.response.Status != http.StatusNotModified
+	if length := x.response.ContentLength; hasBody && length >= 0 && length <= limit {
+		x.rewriteWhole(gzipped)
+	} else {
+		x.rewriteStream(flushingReader{x.w, x.response.Body}, gzipped)
 	}
 }
 
 // rewriteWhole reads a body, and rewrites it if it contains a link. If it breaks off, the app gets a problem.
-func (x *exchange) rewriteWhole(how rewriting) {
+func (x *exchange) rewriteWhole(gzipped bool) {
 	buffer := getBodyBuffer()
 	defer putBodyBuffer(buffer)
 	if _, err := buffer.ReadFrom(x.response.Body); err != nil {
@@ -43,13 +40,12 @@ func (x *exchange) rewriteWhole(how rewriting) {
 	}
 	body := buffer.Bytes()
 	text := body
-	if how == gzipBody {
-		unzipped, ok := linkrewrite.Gunzip(body)
-		if !ok { // longer than it looks, or not gzip
-			x.rewriteStream(bytes.NewReader(body), how)
+	if gzipped {
+		var ok bool
+		if text, ok = linkrewrite.Gunzip(body); !ok { // longer than it looks, or not gzip
+			x.rewriteStream(bytes.NewReader(body), gzipped)
 			return
 		}
-		text = unzipped
 	}
 	if rewritten, changed := x.links.rewriter.JSON(text); changed {
 		body = rewritten
@@ -61,10 +57,10 @@ func (x *exchange) rewriteWhole(how rewriting) {
 }
 
 // rewriteStream rewrites body, which is the response's, while it is forwarded.
-func (x *exchange) rewriteStream(body io.Reader, how rewriting) {
+func (x *exchange) rewriteStream(body io.Reader, gzipped bool) {
 	dropValidators(&x.w.Fields)
 	x.w.WriteHead(x.response.Status, x.response.Reason, -1)
-	if how == gzipBody {
+	if gzipped {
 		unzipped := linkrewrite.NewGunzipReader(body)
 		defer func() { _ = unzipped.Close() }()
 		body = unzipped

@@ -1,12 +1,14 @@
 package proxy
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
+	"etrusted-broker/internal/neterr"
 	"etrusted-broker/internal/problem"
 	"etrusted-broker/proxy/http1"
 )
@@ -28,11 +30,15 @@ func (x *exchange) roundTrip() (*http1.ClientResponse, *problem.Problem) {
 		if next, ok := x.newerToken(authorization); ok { // or else the app gets the 401 unchanged
 			_ = response.Body.Close() // a 401 of eTrusted has none
 			response, err = x.sendUpstream(next)
-			switch x.record.Retry = retryOutcome(response, err); x.record.Retry {
-			case RetrySuccess:
-				x.tokens.MarkAccepted(next)
-			case RetryUnauthorized:
+			switch {
+			case err != nil:
+				x.record.Retry = RetryFailed
+			case response.Status == http.StatusUnauthorized:
+				x.record.Retry = RetryUnauthorized
 				x.tokens.Invalidate(next)
+			default:
+				x.record.Retry = RetrySuccess
+				x.tokens.MarkAccepted(next)
 			}
 		}
 	}
@@ -74,9 +80,11 @@ func (x *exchange) authorization() (string, *url.URL, *problem.Problem) {
 		return value, api, nil
 	case x.r.Gone():
 		return "", nil, errClientClosed
-	default:
-		return "", nil, describeTokenError(err)
 	}
+	if p, ok := errors.AsType[*problem.Problem](err); ok {
+		return "", nil, p
+	}
+	return "", nil, errTokenTimeout
 }
 
 // newerToken returns the token that replaces one that the API has rejected. It reports false without a newer token, or if
@@ -102,9 +110,9 @@ func (x *exchange) newerToken(rejected string) (string, bool) {
 
 // sendUpstream sends the request once.
 func (x *exchange) sendUpstream(authorization string) (*http1.ClientResponse, error) {
-	request := x.outboundRequest(x.route.apiTarget, x.upstream.host, authorization)
+	request := x.outboundRequest(x.route.APITarget, x.upstream.host, authorization)
 	request.Repeatable = request.Stream == nil && isIdempotent(x.r.Method, x.r.Fields)
-	x.setSentToken(authorization)
+	x.sentToken = strings.TrimPrefix(authorization, "Bearer ")
 	began := time.Now()
 	response, err := x.upstream.client.RoundTrip(request)
 	x.record.Upstream += time.Since(began)
@@ -141,17 +149,30 @@ func (x *exchange) Informational(status int, reason string, fields http1.Fields)
 	fields.DeleteFunc(func(field http1.Field) bool {
 		return x.hasSentToken(field.Value) || !forwardedDownstream(field.Name, field.Value, drop)
 	})
-	return x.w.WriteInformational(status, cmp.Or(x.safeReason(reason), http.StatusText(status)), fields)
+	return x.w.WriteInformational(status, x.safeReason(status, reason), fields)
 }
 
-// upstreamFailure returns the problem for an error of sendUpstream.
+// upstreamFailure returns the problem for an error of sendUpstream, of Config.PassThrough, or of the body of a response.
 func (x *exchange) upstreamFailure(err error) *problem.Problem {
+	p, isProblem := errors.AsType[*problem.Problem](err)
 	switch {
-	case x.body.failed.Load():
-		return x.body.readProblem()
 	case x.r.Gone():
 		return errClientClosed
-	default:
-		return describeUpstreamError(x.upstream.host, err)
+	case x.body.failed.Load():
+		return errBrokenBody
+	case isProblem:
+		return p
+	case x.upstream == nil && (errors.Is(err, neterr.ErrAddressRefused) || errors.Is(err, neterr.ErrLoop)):
+		return errAddressRefused
+	case x.upstream == nil: // the request passes through
+		p = neterr.Describe("the host", err)
+		p.Title = "The host could not be reached"
+		return p
 	}
+	p = neterr.Describe("the API at "+x.upstream.host, err)
+	p.Title = "The API could not be reached"
+	if p.Status == http.StatusGatewayTimeout {
+		p.Title = "The API did not answer in time"
+	}
+	return p
 }

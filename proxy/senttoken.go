@@ -1,11 +1,9 @@
 package proxy
 
-import "strings"
-
-// setSentToken remembers the token in the value of an Authorization field that is sent.
-func (x *exchange) setSentToken(authorization string) {
-	x.sentToken = strings.TrimPrefix(authorization, "Bearer ")
-}
+import (
+	"net/http"
+	"strings"
+)
 
 // hasSentToken reports whether the value of a field of the API's response contains the token that was sent, and counts it. An API, or a gateway
 // in front of it, that repeats the header of the request would disclose the token to the app. The body is not inspected.
@@ -18,10 +16,10 @@ func (x *exchange) hasSentToken(value string) bool {
 	return true
 }
 
-// safeReason returns the reason phrase of a response; empty if that contains the token.
-func (x *exchange) safeReason(reason string) string {
-	if x.hasSentToken(reason) {
-		return ""
+// safeReason returns the reason phrase of a response, or the usual one if it is empty, as over HTTP/2, or contains the token.
+func (x *exchange) safeReason(status int, reason string) string {
+	if reason == "" || x.hasSentToken(reason) {
+		return http.StatusText(status)
 	}
 	return reason
 }
