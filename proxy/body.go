@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"etrusted-broker/internal/problem"
@@ -53,13 +54,14 @@ func (b *requestBody) read() *problem.Problem {
 	if b.isStreamed() {
 		return nil
 	}
-	if _, err := b.kept.ReadFrom(b.from.Body); err != nil {
-		if b.from.Gone() {
-			return errClientClosed
-		}
+	switch _, err := b.kept.ReadFrom(b.from.Body); {
+	case err == nil:
+		return nil
+	case b.from.Gone():
+		return errClientClosed
+	default:
 		return errBrokenBody
 	}
-	return nil
 }
 
 // attachTo sets the body of a request to the API.
@@ -81,7 +83,12 @@ func (b *requestBody) attachTo(request *http1.ClientRequest) {
 // Read implements http1.Stream.
 func (b *requestBody) Read(p []byte) (int, error) {
 	n, err := b.from.Body.Read(p)
-	b.keep(p[:n])
+	if b.kept != nil && int64(b.kept.Len()+n) > b.limit {
+		b.release()
+	}
+	if b.kept != nil {
+		b.kept.Write(p[:n])
+	}
 	switch {
 	case err == nil:
 	case errors.Is(err, io.EOF):
@@ -90,18 +97,6 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		b.failed.Store(true)
 	}
 	return n, err
-}
-
-// keep keeps what was read, up to the limit.
-func (b *requestBody) keep(read []byte) {
-	if b.kept == nil {
-		return
-	}
-	if int64(b.kept.Len()+len(read)) > b.limit {
-		b.release()
-		return
-	}
-	_, _ = b.kept.Write(read) // never fails
 }
 
 // release gives back the memory.
@@ -156,3 +151,20 @@ func (k replayStream) Trailer() http1.Fields { return k.trailer }
 
 // Interrupt does nothing: Read never blocks.
 func (k replayStream) Interrupt() {}
+
+// maxBufferedBody is the longest body of a response that is held whole. Buffers that have grown to more than twice that are not
+// reused.
+const maxBufferedBody = 64 << 10
+
+var bodyBufferPool = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// getBodyBuffer returns an empty buffer. It grows with what arrives: a client cannot reserve memory with a large Content-Length.
+func getBodyBuffer() *bytes.Buffer { return bodyBufferPool.Get().(*bytes.Buffer) }
+
+// putBodyBuffer takes back a buffer, or nil.
+func putBodyBuffer(buffer *bytes.Buffer) {
+	if buffer != nil && buffer.Cap() <= 2*maxBufferedBody {
+		buffer.Reset()
+		bodyBufferPool.Put(buffer)
+	}
+}

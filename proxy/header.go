@@ -41,9 +41,8 @@ func hasPrefixFold(name, prefix string) bool {
 // disclosesClient reports whether a field says for whom a request is made. A credential broker does not disclose that, and lets
 // no client claim it.
 func disclosesClient(name string) bool {
-	const suffix = "Client-Ip"
-	return http1.EqualFold(name, "Forwarded") || hasPrefixFold(name, "X-Forwarded-") || http1.EqualFold(name, "X-Real-Ip") || http1.EqualFold(name, "Cf-Connecting-Ip") ||
-		len(name) >= len(suffix) && strings.EqualFold(name[len(name)-len(suffix):], suffix)
+	return http1.EqualFold(name, "Forwarded") || http1.EqualFold(name, "X-Real-Ip") || http1.EqualFold(name, "Cf-Connecting-Ip") ||
+		hasPrefixFold(name, "X-Forwarded-") || http1.EqualFold(name[max(0, len(name)-len("Client-Ip")):], "Client-Ip")
 }
 
 // withHyphens returns the name that a field has after CGI (RFC 3875 section 4.1.18), which does not distinguish

@@ -8,20 +8,6 @@ import (
 	"etrusted-broker/proxy/access"
 )
 
-// PassThroughOutcome is the outcome of a request or a tunnel that passes through: a closed set, used as the label of a metric.
-type PassThroughOutcome string
-
-// The outcomes of what the policy lets pass through.
-const (
-	PassThroughSuccess      PassThroughOutcome = "success"       // a tunnel was opened, or the host has answered
-	PassThroughRefused      PassThroughOutcome = "refused"       // the address of the host is not one to which the broker connects
-	PassThroughFailed       PassThroughOutcome = "failed"        // the host was not reached, or its response is broken
-	PassThroughClientClosed PassThroughOutcome = "client_closed" // the client went away, or its body is broken
-)
-
-// PassThroughOutcomes lists all outcomes.
-var PassThroughOutcomes = [...]PassThroughOutcome{PassThroughSuccess, PassThroughRefused, PassThroughFailed, PassThroughClientClosed}
-
 // passThrough serves a request for another host, without a token. Nothing that reveals the host is recorded.
 func (x *exchange) passThrough() {
 	x.record.Path, x.generatedID = "", ""
@@ -79,15 +65,4 @@ func (x *exchange) passOutcome(failed *problem.Problem) PassThroughOutcome {
 	default:
 		return PassThroughFailed
 	}
-}
-
-// errAddressRefused does not say which of the addresses it was: an app must not find out what else is at this machine.
-var errAddressRefused = &problem.Problem{
-	Code:         "address-refused",
-	Status:       http.StatusForbidden,
-	Title:        "The broker refused the request",
-	ProxyError:   "destination_ip_prohibited",
-	DenialReason: string(access.ReasonTarget),
-	Detail:       "the host has an address that the broker does not connect to",
-	Hint:         "Loopback, link-local, multicast and cloud metadata addresses are refused unless BROKER_PASS_HOSTS contains the address itself; those at which the broker listens always are.",
 }

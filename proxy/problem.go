@@ -60,6 +60,17 @@ var errAccountOfOtherAPI = &problem.Problem{
 	Hint:         "Use an account of the API that the app calls, or check the account's file api_url.",
 }
 
+// errAddressRefused does not say which of the addresses it was: an app must not find out what else is at this machine.
+var errAddressRefused = &problem.Problem{
+	Code:         "address-refused",
+	Status:       http.StatusForbidden,
+	Title:        "The broker refused the request",
+	ProxyError:   "destination_ip_prohibited",
+	DenialReason: string(access.ReasonTarget),
+	Detail:       "the host has an address that the broker does not connect to",
+	Hint:         "Loopback, link-local, multicast and cloud metadata addresses are refused unless BROKER_PASS_HOSTS contains the address itself; those at which the broker listens always are.",
+}
+
 // errTokenTimeout is for errors of a TokenSource that say nothing for the app.
 var errTokenTimeout = &problem.Problem{
 	Code:       "token-timeout",

@@ -55,3 +55,37 @@ type RequestRecord struct {
 	// sending the request to receiving the response's header; 0 if it was not sent.
 	Duration, Upstream time.Duration
 }
+
+// RetryOutcome is the outcome of a request that the API answered with 401: a closed set, used as the label of a metric.
+type RetryOutcome string
+
+// The outcomes of a 401 to a token that can be replaced.
+const (
+	RetrySuccess      RetryOutcome = "success"      // sent again, and answered with anything but 401
+	RetryUnauthorized RetryOutcome = "unauthorized" // sent again, and answered with 401
+	RetryFailed       RetryOutcome = "failed"       // sent again, and not answered
+	RetryBodyNotKept  RetryOutcome = "body_not_kept"
+	RetryNoToken      RetryOutcome = "no_token" // there was no newer token in time
+)
+
+// RetryOutcomes lists all outcomes.
+var RetryOutcomes = [...]RetryOutcome{RetrySuccess, RetryUnauthorized, RetryFailed, RetryBodyNotKept, RetryNoToken}
+
+// Sent reports whether the request was sent a second time.
+func (o RetryOutcome) Sent() bool {
+	return o == RetrySuccess || o == RetryUnauthorized || o == RetryFailed
+}
+
+// PassThroughOutcome is the outcome of a request or a tunnel that passes through: a closed set, used as the label of a metric.
+type PassThroughOutcome string
+
+// The outcomes of what the policy lets pass through.
+const (
+	PassThroughSuccess      PassThroughOutcome = "success"       // a tunnel was opened, or the host has answered
+	PassThroughRefused      PassThroughOutcome = "refused"       // the address of the host is not one to which the broker connects
+	PassThroughFailed       PassThroughOutcome = "failed"        // the host was not reached, or its response is broken
+	PassThroughClientClosed PassThroughOutcome = "client_closed" // the client went away, or its body is broken
+)
+
+// PassThroughOutcomes lists all outcomes.
+var PassThroughOutcomes = [...]PassThroughOutcome{PassThroughSuccess, PassThroughRefused, PassThroughFailed, PassThroughClientClosed}
