@@ -93,14 +93,10 @@ func (c *Config) validate() error {
 	switch {
 	case c.Upstream == nil || c.Upstream.Host == "" || c.Upstream.Scheme != "http" && c.Upstream.Scheme != "https":
 		return errors.New("proxy: Upstream must be an http or https URL with a host")
-	case c.UpstreamClient == nil:
-		return errors.New("proxy: UpstreamClient is missing")
 	case (c.NewUpstreamClient == nil) != (c.AccountOf == nil):
 		return errors.New("proxy: NewUpstreamClient and AccountOf need each other")
-	case c.Tokens == nil:
-		return errors.New("proxy: Tokens is missing")
-	case c.Policy == nil:
-		return errors.New("proxy: Policy is missing")
+	case c.UpstreamClient == nil, c.Tokens == nil, c.Policy == nil:
+		return errors.New("proxy: UpstreamClient, Tokens or Policy is missing")
 	case c.Policy.TunnelAllowed != nil && c.TunnelTLS == nil:
 		return errors.New("proxy: Policy allows tunnels, but TunnelTLS is missing")
 	case c.Policy.PassHosts != nil && c.PassThrough == nil:

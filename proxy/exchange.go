@@ -61,6 +61,9 @@ func (x *exchange) end() {
 	if reason == nil && !x.w.Finish() && x.record.Status != StatusClientClosedRequest {
 		x.record.Broken = true
 	}
+	if x.caller != nil {
+		x.record.Caller = x.caller.Name
+	}
 	x.record.Duration = time.Since(x.began)
 	x.proxy.config.OnRequestEnd(x.record)
 	if reason != nil {
@@ -97,7 +100,7 @@ func (x *exchange) writeResponse(status int, body []byte) {
 	}
 }
 
-// recordedPath returns the path of a request target, percent-encoded where that was omitted.
+// recordedPath returns the path of a request target, percent-encoded where that was omitted: RFC 3986 section 3.3.
 func recordedPath(target string) string {
 	if scheme, rest, isURL := strings.Cut(target, "://"); isURL && !strings.Contains(scheme, "/") {
 		_, target = cutAtPath(rest)
@@ -106,14 +109,9 @@ func recordedPath(target string) string {
 	if !strings.HasPrefix(path, "/") && path != "*" {
 		return "" // the target of a CONNECT, or none
 	}
-	if !strings.ContainsFunc(path, needsPathEscape) {
+	if !strings.ContainsFunc(path, func(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune("\"#<>[\\]^`{|}", c) }) {
 		return path
 	}
 	decoded, _ := url.PathUnescape(path) // http1 has checked it
 	return (&url.URL{Path: decoded, RawPath: path}).EscapedPath()
-}
-
-// needsPathEscape reports whether a character should be percent-encoded in a path: RFC 3986 section 3.3.
-func needsPathEscape(c rune) bool {
-	return c <= ' ' || c >= 0x7f || strings.ContainsRune("\"#<>[\\]^`{|}", c)
 }

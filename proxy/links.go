@@ -34,7 +34,7 @@ func (p *Proxy) newLinkRewriter(api *upstream, r *http1.Request, route *parsedRo
 		scheme = route.absoluteScheme
 	}
 	to := scheme + "://" + route.host + route.accountPrefix
-	if to == api.origin {
+	if to == api.baseURL {
 		return linkRewriter{}
 	}
 	accepted := ""

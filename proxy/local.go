@@ -9,13 +9,6 @@ import (
 	"etrusted-broker/proxy/tokenendpoint"
 )
 
-// setCaller sets who has sent the request; nil does nothing.
-func (x *exchange) setCaller(caller *access.Caller) {
-	if caller != nil {
-		x.caller, x.record.Caller = caller, caller.Name
-	}
-}
-
 // serveToken answers the app's own token request. It needs no token of the account.
 func (x *exchange) serveToken() {
 	var denied *problem.Problem // an app of another account must not get data of this caller's
@@ -44,7 +37,7 @@ func (x *exchange) serveToken() {
 			if owner != nil && other != nil && owner.Name != other.Name {
 				return "", false // it must not depend on their order which of two callers counts
 			}
-			x.setCaller(owner)
+			x.caller = owner
 			return secret, owner != nil
 		}
 	}
@@ -54,7 +47,13 @@ func (x *exchange) serveToken() {
 	if response.Status == http.StatusUnauthorized {
 		x.record.Denied = access.ReasonKey
 	} else {
-		if denied = cmp.Or(denied, x.checkTokenAccount()); denied != nil {
+		if x.route.HasAccount && denied == nil {
+			denied = x.caller.CheckAccount(x.route.Account)
+		}
+		if x.route.HasAccount && denied == nil {
+			denied = x.selectAccount()
+		}
+		if denied != nil {
 			x.respond(denied)
 			return
 		}
@@ -73,15 +72,4 @@ func (x *exchange) serveToken() {
 	x.w.Fields.Add("Proxy-Status", problem.ProxyStatus(x.record.ProxyError, details))
 	x.record.Status = response.Status
 	x.writeResponse(response.Status, response.Body)
-}
-
-// checkTokenAccount returns why an app gets no placeholder token for the account that its token request names.
-func (x *exchange) checkTokenAccount() *problem.Problem {
-	if !x.route.HasAccount {
-		return nil
-	}
-	if denied := x.caller.CheckAccount(x.route.Account); denied != nil {
-		return denied
-	}
-	return x.selectAccount()
 }

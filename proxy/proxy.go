@@ -7,6 +7,7 @@ package proxy
 import (
 	"cmp"
 	"net/http"
+	"sync"
 	"sync/atomic"
 
 	"etrusted-broker/internal/problem"
@@ -16,9 +17,12 @@ import (
 
 // Proxy is the handler of the app's listener. Create it with New.
 type Proxy struct {
-	config    Config
-	upstreams upstreams
-	inFlight  atomic.Int64
+	config   Config
+	inFlight atomic.Int64
+	// upstreams are the APIs to which requests have been sent, and Config.Upstream. The map is replaced as a whole, with upstreamsMu
+	// held. An API that no account uses any more stays: its connections are closed once they have been idle for a while.
+	upstreams   atomic.Pointer[map[origin]*upstream]
+	upstreamsMu sync.Mutex
 }
 
 // New returns a Proxy. It fails if the configuration is incomplete.
@@ -33,7 +37,7 @@ func New(config Config) (*Proxy, error) {
 		config.RetryBuffer = 0
 	}
 	p := &Proxy{config: config}
-	p.upstreams.known.Store(&map[origin]*upstream{originOf(config.Upstream): p.newUpstream(config.Upstream, config.UpstreamClient)})
+	p.upstreams.Store(&map[origin]*upstream{originOf(config.Upstream): p.newUpstream(config.Upstream, config.UpstreamClient)})
 	return p, nil
 }
 
@@ -54,8 +58,7 @@ func (p *Proxy) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
 	}
 	x.parseRoute()
 	decision := p.config.Policy.Check(&x.route.Request)
-	x.setCaller(decision.Caller)
-	x.record.DryRun = decision.DryRun
+	x.caller, x.record.DryRun = decision.Caller, decision.DryRun
 	if decision.Denied != nil {
 		x.respond(decision.Denied)
 		return

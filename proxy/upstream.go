@@ -4,8 +4,6 @@ import (
 	"maps"
 	"net/url"
 	"strings"
-	"sync"
-	"sync/atomic"
 
 	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/linkrewrite"
@@ -16,23 +14,16 @@ type upstream struct {
 	client        RoundTripper
 	host          string              // for the Host field
 	canonicalHost string              // of the host: see access.CanonicalHost
-	origin        string              // the URL with which links begin
+	baseURL       string              // with which links begin
 	links         *linkrewrite.Origin // nil if links are not rewritten
 }
 
 func (p *Proxy) newUpstream(api *url.URL, client RoundTripper) *upstream {
-	u := &upstream{client: client, host: api.Host, canonicalHost: access.CanonicalHost(api.Host), origin: api.Scheme + "://" + api.Host}
+	u := &upstream{client: client, host: api.Host, canonicalHost: access.CanonicalHost(api.Host), baseURL: api.Scheme + "://" + api.Host}
 	if p.config.RewriteLinks {
-		u.links = linkrewrite.NewOrigin(u.origin)
+		u.links = linkrewrite.NewOrigin(u.baseURL)
 	}
 	return u
-}
-
-// upstreams are the APIs to which requests have been sent, and Config.Upstream. One that no account uses any more stays: its
-// connections are closed once they have been idle for a while.
-type upstreams struct {
-	known atomic.Pointer[map[origin]*upstream] // replaced as a whole, and never modified
-	mu    sync.Mutex                           // held by the one that replaces it
 }
 
 // origin identifies an API: RFC 6454 section 4.
@@ -47,17 +38,17 @@ func (p *Proxy) upstreamOf(api *url.URL) *upstream {
 		api = p.config.Upstream
 	}
 	key := originOf(api)
-	if u := (*p.upstreams.known.Load())[key]; u != nil {
+	if u := (*p.upstreams.Load())[key]; u != nil {
 		return u
 	}
-	p.upstreams.mu.Lock()
-	defer p.upstreams.mu.Unlock()
-	known := *p.upstreams.known.Load()
+	p.upstreamsMu.Lock()
+	defer p.upstreamsMu.Unlock()
+	known := *p.upstreams.Load()
 	if u := known[key]; u != nil {
 		return u
 	}
 	known = maps.Clone(known)
 	known[key] = p.newUpstream(api, p.config.NewUpstreamClient(api))
-	p.upstreams.known.Store(&known)
+	p.upstreams.Store(&known)
 	return known[key]
 }

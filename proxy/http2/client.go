@@ -32,12 +32,6 @@ var errUnforwardableTarget = &problem.Problem{
 	Hint:       "Send a path that begins with one slash, or percent-encode it as RFC 3986 requires.",
 }
 
-var (
-	errNotFinalStatus       = errors.New("the status of the response is not a final one")
-	errInvalidContentLength = errors.New("the Content-Length of the response is not one number")
-	errInvalidInformational = errors.New("there are too many informational responses, or one switches the protocol")
-)
-
 // Client sends requests to one server. It is safe for concurrent use.
 type Client struct {
 	server    *url.URL
@@ -113,14 +107,14 @@ func (e *exchange) convertResponse(received *http.Response) (*http1.ClientRespon
 	if len(lengths) > 0 {
 		n, err := strconv.ParseUint(lengths[0], 10, 63)
 		if err != nil || len(lengths) > 1 {
-			return nil, errInvalidContentLength
+			return nil, errors.New("the Content-Length of the response is not one number")
 		}
 		length = int64(n)
 	}
 	body := &responseBody{received.Body, received, e}
 	switch {
 	case status < 200, status > 999:
-		return nil, errNotFinalStatus
+		return nil, errors.New("the status of the response is not a final one")
 	case status == http.StatusNoContent:
 		length, body.Reader = 0, http.NoBody
 	case status == http.StatusNotModified, e.request.Method == http.MethodHead:

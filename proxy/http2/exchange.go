@@ -82,37 +82,23 @@ func (e *exchange) expire() {
 	}
 }
 
-// pauseTimer stops the timer while the body waits for the app, when the server has nothing to do. It returns why nothing more is
-// read of the stream, if so: the timer then goes on, because over HTTP/1.1, net/http reads beyond the Content-Length.
-func (e *exchange) pauseTimer() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.timer != nil && !e.answered && e.streamErr == nil {
-		e.timer.Stop()
-	}
-	return e.streamErr
-}
-
-// resumeTimer starts the timer again, once the server has a part of the body.
-func (e *exchange) resumeTimer() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.timer != nil && !e.answered {
-		e.timer.Reset(e.timeout)
-	}
-}
-
-// Read implements io.Reader.
+// Read implements io.Reader. The timer stops while the body waits for the app, when the server has nothing to do. At the end of the
+// stream it runs: over HTTP/1.1, net/http reads beyond the Content-Length.
 func (e *exchange) Read(p []byte) (int, error) {
 	e.reading.Lock()
 	defer e.reading.Unlock()
-	if err := e.pauseTimer(); err != nil {
-		return 0, err
-	}
-	n, err := e.request.Stream.Read(p)
-	e.resumeTimer()
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.streamErr != nil {
+		return 0, e.streamErr
+	}
+	timed := e.timer != nil && !e.answered && e.timer.Stop()
+	e.mu.Unlock()
+	n, err := e.request.Stream.Read(p)
+	e.mu.Lock()
+	if timed && !e.answered {
+		e.timer.Reset(e.timeout)
+	}
 	if e.remaining >= 0 {
 		if e.remaining -= int64(n); e.remaining == 0 {
 			err = io.EOF
@@ -157,7 +143,7 @@ func (e *exchange) onInformational(status int, header textproto.MIMEHeader) erro
 	switch e.informationalCount++; {
 	case e.answered, e.informationalErr != nil:
 	case e.informationalCount > http1.MaxInformational, status == http.StatusSwitchingProtocols:
-		e.informationalErr = errInvalidInformational
+		e.informationalErr = errors.New("there are too many informational responses, or one switches the protocol")
 	case status != http.StatusContinue && e.request.OnInformational != nil:
 		e.informationalErr = e.request.OnInformational.Informational(status, "", http1.FieldsOf(http.Header(header)))
 	}

@@ -1,3 +1,15 @@
+// Package linkrewrite replaces the API's origin in its responses, so that a client that follows a link stays with the gateway.
+//
+// A link is a JSON string value, not an object key, that is this origin or starts with it followed by "/", "?" or "#". Only the
+// origin is replaced. All other bytes stay the same: the format of numbers, the order of objects, and text that mentions the URL.
+//
+// The origin is compared with the string's value, not with its representation: PHP writes https:\/\/, and \u002f is a slash too.
+// Scheme and host match in any case (RFC 3986 section 6.2.2.1), with or without the default port (6.2.3). The scheme may be
+// https, http or missing: behind a load balancer, an API often does not know its own.
+//
+// JSON is not parsed. The search looks for two bytes of the host, and then at the bytes around them, which suffices: in JSON, an
+// unescaped quote that a URL follows opens a string, and a key is behind "{", or behind "," and before ":". In input that is not
+// JSON, it is unspecified which strings are rewritten, but nothing else changes, however the input is split into reads.
 package linkrewrite
 
 import "strings"
@@ -12,17 +24,16 @@ type Rewriter struct {
 // without allocating. It does not modify body.
 func (r Rewriter) JSON(body []byte) (rewritten []byte, changed bool) {
 	s := scanner{Rewriter: r}
-	begin, end := s.next(body, 0, true)
-	if begin == end {
-		return body, false
-	}
-	rewritten = make([]byte, 0, len(body)+len(body)/8+len(r.to))
 	done := 0
-	for begin < end {
-		rewritten = append(rewritten, body[done:begin]...)
-		rewritten = append(rewritten, s.replacement(body[begin:end])...)
+	for begin, end := s.next(body, 0, true); begin < end; begin, end = s.next(body, done, true) {
+		if rewritten == nil {
+			rewritten = make([]byte, 0, len(body)+len(body)/8+len(r.to))
+		}
+		rewritten = append(append(rewritten, body[done:begin]...), s.replacement(body[begin:end])...)
 		done = end
-		begin, end = s.next(body, done, true)
+	}
+	if rewritten == nil {
+		return body, false
 	}
 	return append(rewritten, body[done:]...), true
 }
