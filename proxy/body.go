@@ -12,17 +12,13 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// requestBody is the body of a request to the API: none, read whole before it is sent, or streamed. It implements http1.Stream
-// for the latter.
-//
-// A body of known length that is short enough to be kept is read before it is sent. It usually arrived with the header, and
-// then the API never waits for the app. All others are streamed.
+// requestBody is the body of a request to the API, and its http1.Stream. A body of known length that is short enough to be kept
+// is read before it is sent: it usually arrived with the header, and the API never waits for the app. All others are streamed.
 type requestBody struct {
 	from  *http1.Request
 	drop  connectionOptions
 	limit int64 // in bytes; a longer body is not kept
-	// kept is the whole body, or what has been read of a chunked one; nil if nothing is kept. The goroutine that sends a
-	// stream changes it; others may use it once ended is true.
+	// kept is what has been read; nil if nothing is kept. The goroutine that sends a stream changes it, until ended is true.
 	kept *bytes.Buffer
 
 	begun       bool        // it was streamed to the API, at least in part
@@ -36,11 +32,9 @@ func (b *requestBody) isStreamed() bool {
 	return b.from.ContentLength < 0 || b.from.ContentLength > b.limit
 }
 
-// unfinished reports whether the API has received a part of the body, but not all of it. The app's connection must then be
-// closed after the response.
+// unfinished reports whether the API has only a part of the body. The app's connection must then be closed after the response.
 func (b *requestBody) unfinished() bool { return b.begun && !b.ended.Load() }
 
-// canBeResent reports whether the body can be sent again.
 func (b *requestBody) canBeResent() bool {
 	return b.from.ContentLength == 0 || (!b.isStreamed() || b.ended.Load()) && b.kept != nil
 }
@@ -80,7 +74,6 @@ func (b *requestBody) attachTo(request *http1.ClientRequest) {
 	}
 }
 
-// Read implements http1.Stream.
 func (b *requestBody) Read(p []byte) (int, error) {
 	n, err := b.from.Body.Read(p)
 	if b.kept != nil && int64(b.kept.Len()+n) > b.limit {
@@ -99,19 +92,17 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// release gives back the memory.
 func (b *requestBody) release() {
 	putBodyBuffer(b.kept)
 	b.kept = nil
 }
 
-// Interrupt implements http1.Stream.
 func (b *requestBody) Interrupt() {
 	b.interrupted.Store(true)
 	b.from.Body.Interrupt()
 }
 
-// Trailer implements http1.Stream: it returns the announced trailers that may be sent to the API.
+// Trailer returns the announced trailers that may be sent to the API.
 func (b *requestBody) Trailer() (allowed http1.Fields) {
 	trailer := b.from.Body.Trailer()
 	if len(trailer) == 0 {
@@ -152,8 +143,7 @@ func (k replayStream) Trailer() http1.Fields { return k.trailer }
 // Interrupt does nothing: Read never blocks.
 func (k replayStream) Interrupt() {}
 
-// maxBufferedBody is the longest body of a response that is held whole. Buffers that have grown to more than twice that are not
-// reused.
+// maxBufferedBody is the longest body of a response that is held whole. Buffers of more than twice that are not reused.
 const maxBufferedBody = 64 << 10
 
 var bodyBufferPool = sync.Pool{New: func() any { return new(bytes.Buffer) }}

@@ -17,14 +17,11 @@ type TokenSource interface {
 	// Current returns the value of the Authorization field, the only API that it may be sent to (nil: Config.Upstream), and
 	// true; or false if there is no valid token. It must not block: it is called for every request.
 	Current() (authorization string, api *url.URL, ok bool)
-	// Wait returns what Current returns, as soon as there is a token. It fails when ctx is done, or earlier. If its error
-	// is a *problem.Problem, that is the response to the app.
+	// Wait waits for what Current returns, until ctx is done at most. An error that is a *problem.Problem is sent to the app.
 	Wait(ctx context.Context) (authorization string, api *url.URL, err error)
-	// Invalidate marks the token with this value for replacement, because the API refused it before its expiry. It
-	// reports whether WaitNewer can return another.
+	// Invalidate marks a token that the API refused before its expiry. It reports whether WaitNewer can return another.
 	Invalidate(authorization string) bool
-	// WaitNewer returns a value other than old, and its API, as soon as there is one. It fails if there will be none soon, and when
-	// ctx is done.
+	// WaitNewer waits for a value other than old, and its API, until ctx is done. It fails earlier if there will be none soon.
 	WaitNewer(ctx context.Context, old string) (authorization string, api *url.URL, err error)
 	// MarkAccepted is called if the API has accepted the value that WaitNewer returned.
 	MarkAccepted(authorization string)
@@ -32,13 +29,12 @@ type TokenSource interface {
 
 // RoundTripper sends requests to the API, such as a *http1.Client. It is safe for concurrent use.
 type RoundTripper interface {
-	// RoundTrip sends a request, and returns the final response, whose body must be closed. If its error is a
-	// *problem.Problem, that is the response to the app.
+	// RoundTrip returns the final response, whose body must be closed. An error that is a *problem.Problem is sent to the app.
 	RoundTrip(*http1.ClientRequest) (*http1.ClientResponse, error)
 }
 
-// PassThrough reaches the hosts whose requests and tunnels pass through. It is safe for concurrent use. The error of either method
-// wraps neterr.ErrAddressRefused or neterr.ErrLoop if the broker does not connect to the address of the host.
+// PassThrough reaches the hosts whose requests and tunnels pass through. It is safe for concurrent use. The error of either
+// method wraps neterr.ErrAddressRefused or neterr.ErrLoop if the broker does not connect to the address of the host.
 type PassThrough interface {
 	// Dial opens a connection to a target, HOST:PORT.
 	Dial(ctx context.Context, target string) (net.Conn, error)
@@ -53,9 +49,9 @@ type Config struct {
 	Upstream *url.URL
 	// UpstreamClient sends the requests to the API.
 	UpstreamClient RoundTripper
-	// NewUpstreamClient returns the client for another API. AccountOf returns the account for a request that names none, but an API
-	// by its host (see access.CanonicalHost): the caller's first account, or else the only one of those that it may use whose API has
-	// that host; false without one. Both are nil if all tokens are for Upstream.
+	// NewUpstreamClient returns the client for another API. AccountOf returns the account for a request that names none, but an
+	// API by its host (see access.CanonicalHost): the caller's first account, or else the only one of those that it may use whose
+	// API has that host; false without one. Both are nil if all tokens are for Upstream.
 	NewUpstreamClient func(api *url.URL) RoundTripper
 	AccountOf         func(apiHost string, caller *access.Caller) (account string, ok bool)
 	// Tokens returns the tokens of an account, and false if it does not exist. The default account is the empty name.
@@ -68,7 +64,7 @@ type Config struct {
 	ClientTrusted func(*http1.Request) bool
 	// Identities, if not nil, returns the identities of the client of a request's connection: see access.Request.
 	Identities func(*http1.Request) []string
-	// TokenEndpoint means that the app's own token requests get a placeholder token; otherwise they are forwarded like all others.
+	// TokenEndpoint means that the app's own token requests get a placeholder token. Otherwise they are forwarded.
 	TokenEndpoint bool
 	// RewriteLinks replaces the API's base URL in responses with the URL that the client used. ExternalScheme is the
 	// scheme of that URL, http or https, if the request does not have it.
@@ -78,8 +74,7 @@ type Config struct {
 	TunnelTLS func(target string) *tls.Config
 	// PassThrough is required if Policy has PassHosts.
 	PassThrough PassThrough
-	// Retry means that a request is sent once more if the API answers 401 and a newer token is available. RetryBuffer is
-	// the largest body, in bytes, that is kept for that.
+	// Retry means that a request is sent once more, with a newer token, after a 401. RetryBuffer limits the body kept for that.
 	Retry       bool
 	RetryBuffer int64
 	// RequestID, if not nil, returns an ID for a request without X-Request-Id. It is sent to the API and recorded.

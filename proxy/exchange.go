@@ -12,8 +12,7 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// exchange is a request of the app and its response. It is used by the goroutine of the request, and reused for other
-// requests.
+// exchange is a request of the app and its response. It is used by the goroutine of the request, and reused for others.
 type exchange struct {
 	proxy  *Proxy
 	w      *http1.ResponseWriter
@@ -54,8 +53,7 @@ func (p *Proxy) newExchange(w *http1.ResponseWriter, r *http1.Request) *exchange
 	return x
 }
 
-// end completes the response and reports the record, also if the handler panics. Then the exchange is not reused: a goroutine that
-// sends the body may still use it.
+// end completes the response and reports the record. After a panic, the exchange is not reused: the body may still be being sent.
 func (x *exchange) end() {
 	reason := recover()
 	if reason == nil && !x.w.Finish() && x.record.Status != StatusClientClosedRequest {

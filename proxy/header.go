@@ -12,8 +12,7 @@ import (
 // via is the broker's entry in the Via field: RFC 9110 section 7.6.3.
 const via = "1.1 " + problem.ProxyName
 
-// hopByHop are the fields that are meant for one connection only, and so are not forwarded: RFC 9110 section 7.6.1, and older
-// fields that some still send.
+// hopByHop are the fields that are meant for one connection only: RFC 9110 section 7.6.1, and older ones that some still send.
 var hopByHop = []string{
 	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
 	"TE", "Trailer", "Transfer-Encoding", "Upgrade", "HTTP2-Settings",
@@ -22,7 +21,7 @@ var hopByHop = []string{
 // originPolicyFields are the fields of a response that speak for the API's origin, and would be applied to this machine's.
 var originPolicyFields = []string{"Strict-Transport-Security", "Alt-Svc"}
 
-// notInTrailers are fields by which a message is framed, routed, authenticated or interpreted: see allowedInTrailer.
+// notInTrailers are fields by which a message is framed, routed, authenticated or interpreted: RFC 9110 section 6.5.1.
 var notInTrailers = []string{
 	"Content-Length", "Content-Encoding", "Content-Range", "Content-Type",
 	"Host", "Via", "Location", "Max-Forwards", "Expect", "Status",
@@ -38,19 +37,17 @@ func hasPrefixFold(name, prefix string) bool {
 	return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
 }
 
-// disclosesClient reports whether a field says for whom a request is made. A credential broker does not disclose that, and lets
-// no client claim it.
+// disclosesClient reports whether a field says for whom a request is made. The broker does not disclose that, and no client may
+// claim it.
 func disclosesClient(name string) bool {
 	return http1.EqualFold(name, "Forwarded") || http1.EqualFold(name, "X-Real-Ip") || http1.EqualFold(name, "Cf-Connecting-Ip") ||
 		hasPrefixFold(name, "X-Forwarded-") || http1.EqualFold(name[max(0, len(name)-len("Client-Ip")):], "Client-Ip")
 }
 
-// withHyphens returns the name that a field has after CGI (RFC 3875 section 4.1.18), which does not distinguish
-// X_Forwarded_For from X-Forwarded-For.
+// withHyphens maps X_Forwarded_For to X-Forwarded-For, which CGI does not distinguish: RFC 3875 section 4.1.18.
 func withHyphens(name string) string { return strings.ReplaceAll(name, "_", "-") }
 
-// claimsOurProxyStatus reports whether a field of the API's response claims that the broker made the response: apps distinguish the two
-// apart by Proxy-Status. A field that names another gateway is forwarded.
+// claimsOurProxyStatus reports whether a field of the API's response claims that the broker made it. Other gateways may be named.
 func claimsOurProxyStatus(name, value string) bool {
 	return http1.EqualFold(name, "Proxy-Status") && strings.Contains(strings.ToLower(value), problem.ProxyName)
 }
@@ -90,9 +87,8 @@ func forwardedDownstream(name, value string, drop connectionOptions) bool {
 		!claimsOurProxyStatus(name, value) && !drop.has(name)
 }
 
-// allowedInTrailer reports whether a field may be a trailer, in either direction. A recipient may merge trailers into the
-// header, so they must not contain fields by which a message is framed, routed, authenticated or interpreted (RFC 9110
-// section 6.5.1), or that ask for another request than was checked.
+// allowedInTrailer reports whether a field may be a trailer, in either direction. A recipient may merge trailers into the header,
+// so they must not change how a message is understood, or ask for another request than was checked.
 func allowedInTrailer(name string) bool {
 	return !containsFold(withHyphens(name), notInTrailers) && !hasPrefixFold(withHyphens(name), "If-") && !access.IsRequestOverride(name)
 }

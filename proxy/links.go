@@ -8,8 +8,7 @@ import (
 	"etrusted-broker/proxy/linkrewrite"
 )
 
-// linkRewriter replaces the API's origin in a response with the URL that the client used, so that a client that follows links
-// comes back to the broker. The zero value does nothing.
+// linkRewriter replaces the API's origin in a response with the URL that the client used. The zero value does nothing.
 type linkRewriter struct {
 	active   bool
 	rewriter linkrewrite.Rewriter
@@ -47,8 +46,7 @@ func (p *Proxy) newLinkRewriter(api *upstream, r *http1.Request, route *parsedRo
 	return linkRewriter{active: true, rewriter: api.links.To(to), encoding: linkrewrite.UpstreamAcceptEncoding(accepted)}
 }
 
-// adaptRequestField changes a field of a request that would hide links in the response, or that refers to a rewritten response.
-// It reports false if the field is dropped.
+// adaptRequestField changes a field that would hide links in the response, or refers to a rewritten one. False means: drop it.
 func (l *linkRewriter) adaptRequestField(field *http1.Field) bool {
 	switch name := field.Name; {
 	case http1.EqualFold(name, "Accept-Encoding") && l.encoding != "":
@@ -65,8 +63,8 @@ func (l *linkRewriter) adaptRequestField(field *http1.Field) bool {
 	return true
 }
 
-// rewrites reports whether the links in the body of a response are rewritten, and whether the body is gzipped: in JSON, but not in a
-// part of it. The header of a response without a body, to HEAD or with 304, is the same as with it.
+// rewrites reports whether the links in the body of a response are rewritten, and whether the body is gzipped: in JSON, but not
+// in a part of it. The header of a response without a body, to HEAD or with 304, is the same as with it.
 func (l *linkRewriter) rewrites(response *http1.ClientResponse) (rewritten, gzipped bool) {
 	if !l.active || response.Status == http.StatusNoContent || response.Status == http.StatusPartialContent {
 		return false, false
@@ -93,8 +91,7 @@ func hasNoTransform(fields http1.Fields) bool {
 // registeredCodings are the content codings that IANA has registered, except identity.
 var registeredCodings = []string{"gzip", "x-gzip", "br", "zstd", "deflate", "compress", "x-compress", "dcb", "dcz", "aes128gcm", "exi", "pack200-gzip"}
 
-// contentCoding returns the content coding of a response: gzip, another value, or empty without one. Names that are not
-// registered, such as charsets, are no codings.
+// contentCoding returns gzip, other, or an empty text without a coding. Unregistered names, such as charsets, are no codings.
 func contentCoding(fields http1.Fields) (coding string) {
 	for element := range fields.Elements("Content-Encoding") {
 		switch {

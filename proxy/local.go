@@ -42,8 +42,7 @@ func (x *exchange) serveToken() {
 		}
 	}
 	response := tokenendpoint.Handle(request)
-	// Without the key, nothing may depend on which accounts exist. If no key is configured, every client may use all accounts,
-	// and there is nothing to hide.
+	// Without the key, nothing may depend on which accounts exist. If no key is configured, there is nothing to hide.
 	if response.Status == http.StatusUnauthorized {
 		x.record.Denied = access.ReasonKey
 	} else {

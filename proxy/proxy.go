@@ -1,7 +1,5 @@
-// Package proxy implements an HTTP gateway (RFC 9110 section 3.7) that authorizes requests, adds the access token, and
-// forwards them to the API.
-//
-// ServeHTTP1 has all steps in their order.
+// Package proxy implements an HTTP gateway (RFC 9110 section 3.7) that authorizes requests, adds the access token, and forwards
+// them to the API. ServeHTTP1 has all steps in their order.
 package proxy
 
 import (
@@ -19,8 +17,8 @@ import (
 type Proxy struct {
 	config   Config
 	inFlight atomic.Int64
-	// upstreams are the APIs to which requests have been sent, and Config.Upstream. The map is replaced as a whole, with upstreamsMu
-	// held. An API that no account uses any more stays: its connections are closed once they have been idle for a while.
+	// upstreams are the APIs to which requests have been sent, and Config.Upstream. The map is never modified, but replaced.
+	// An API that no account uses any more stays: its connections are closed once they have been idle for a while.
 	upstreams   atomic.Pointer[map[origin]*upstream]
 	upstreamsMu sync.Mutex
 }
@@ -94,8 +92,8 @@ func (p *Proxy) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
 	x.relay(response)
 }
 
-// selectAccount takes the account that a request names, or else the first of its caller's, or else the default account. If it names
-// none, but is for another API than that account's, the API selects one: a request for one environment must not reach another.
+// selectAccount takes the account that a request names, or else the first of its caller's, or else the default account. If it
+// names none, but is for another API, that selects one: a request for one environment must not reach another.
 func (x *exchange) selectAccount() *problem.Problem {
 	account := x.route.Account
 	if !x.route.HasAccount {

@@ -10,25 +10,22 @@ import (
 // DefaultAccount is the name of the unnamed account in records.
 const DefaultAccount = "default"
 
-// StatusClientClosedRequest is the status in records of requests whose client went away before it had a response. No
-// response has it.
+// StatusClientClosedRequest is the status in records, but of no response, if the client went away before it had one.
 const StatusClientClosedRequest = 499
 
 // RequestRecord describes a request that has ended.
 type RequestRecord struct {
-	// Account is DefaultAccount or the name of an existing account; empty if the request was refused before its account
-	// was known.
+	// Account is DefaultAccount or the name of an existing account; empty if the request was refused before that was known.
 	Account string
 	// Caller is the name of the caller; empty if there are no named callers, or if it is unknown.
 	Caller string
 	Method string // as the app sent it: any token
-	// Path is percent-encoded, and so is plain ASCII; empty for CONNECT, for malformed requests, and for those that pass through to
-	// other hosts. It has no query, which may contain personal data.
+	// Path is percent-encoded, and so is plain ASCII; empty for CONNECT, for malformed requests, and for those that pass through
+	// to other hosts. It has no query, which may contain personal data.
 	Path string
 	// RequestID is the first 128 bytes of X-Request-Id, from the app or from Config.RequestID; empty without an ID.
 	RequestID string
-	// TraceID is that of the app's traceparent field (W3C Trace Context): 32 lower-case hexadecimal digits; empty if there
-	// is no valid one.
+	// TraceID is from the app's traceparent field (W3C Trace Context): 32 lower-case hexadecimal digits; empty if invalid.
 	TraceID string
 	// Status is that of the response, or StatusClientClosedRequest.
 	Status int
@@ -36,16 +33,15 @@ type RequestRecord struct {
 	// access.Policy.DryRun; nil if they do.
 	Denied access.DenialReason
 	DryRun *problem.Problem
-	// ProxyError is the proxy error type (RFC 9209) of a response that the broker made itself; empty for the API's responses. Problem
-	// is what such a response describes; nil if it is an OAuth error.
+	// ProxyError is the proxy error type (RFC 9209) of a response that the broker made itself; empty for the API's responses.
+	// Problem is what such a response describes; nil if it is an OAuth error.
 	ProxyError string
 	Problem    *problem.Problem
 	// Retry is the outcome of the retry after a 401; empty if there was no reason for one.
 	Retry RetryOutcome
 	// Passed is the outcome of a request or a tunnel that passes through; empty for others.
 	Passed PassThroughOutcome
-	// DroppedFields counts the fields, in the header or trailer of the API's responses, that were dropped because they contained the
-	// token that was sent.
+	// DroppedFields counts the fields and trailers of the API's responses that were dropped because they contained the token.
 	DroppedFields int
 	// Bytes counts the bytes of the response body that were sent to the app.
 	Bytes int64

@@ -6,9 +6,9 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// outboundFields returns the fields of a request to a host, in the order and case of the app's, without those for one connection
-// only. If authorization is not empty, it replaces the app's own credentials. Connection cannot remove what is set here. The
-// result is valid until the next call.
+// outboundFields returns the fields of a request to a host: the app's, in their order and case, without those for one connection
+// only. If authorization is not empty, it replaces the app's own. Connection cannot remove what is set here. The result is valid
+// until the next call.
 func (x *exchange) outboundFields(host, authorization string) http1.Fields {
 	out := x.fields[:0]
 	expects := x.request.ExpectContinue

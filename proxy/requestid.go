@@ -9,8 +9,8 @@ import (
 // requestIDHeader is the customary field for the ID of a request. There is no RFC for it.
 const requestIDHeader = "X-Request-Id"
 
-// requestID returns the ID of a request for its record, at most 128 bytes; the app's own is forwarded unchanged. If the request has
-// none, and Config.RequestID is set, it gets one, which is also sent to the API.
+// requestID returns the ID of a request for its record, at most 128 bytes; the app's own is forwarded unchanged. If the request
+// has none, and Config.RequestID is set, it gets one, which is also sent to the API.
 func (p *Proxy) requestID(fields http1.Fields) (recorded, generated string) {
 	if id := fields.Get(requestIDHeader); id != "" {
 		return id[:min(len(id), 128)], ""

@@ -47,8 +47,7 @@ func (x *exchange) forwardFields() {
 	}
 }
 
-// finishResponse ends a response whose body was forwarded. If it broke off, the app's connection is aborted, since a clean end
-// would make a partial response look complete.
+// finishResponse ends a response whose body was forwarded. If that broke off, a clean end would make it look complete.
 func (x *exchange) finishResponse(n int64, err error) {
 	x.record.Bytes += n
 	if err != nil {
@@ -69,8 +68,8 @@ func (x *exchange) allowsTrailer(name, value string) bool {
 	return allowedInTrailer(name) && forwardedDownstream(name, value, x.responseDrop) && (!x.rewritten || !linkrewrite.IsDigestField(name))
 }
 
-// hasSentToken reports whether the value of a field of the API's response contains the token that was sent, and counts it. An API, or a gateway
-// in front of it, that repeats the header of the request would disclose the token to the app. The body is not inspected.
+// hasSentToken reports whether a field of the API's response contains the token, and counts it. An API, or a gateway before it,
+// that repeats the header of the request would disclose the token to the app. The body is not inspected.
 func (x *exchange) hasSentToken(value string) bool {
 	// Contains returns at once for a text that is shorter than the token, as most are.
 	if x.sentToken == "" || !strings.Contains(value, x.sentToken) {

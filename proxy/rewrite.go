@@ -9,12 +9,10 @@ import (
 	"etrusted-broker/proxy/linkrewrite"
 )
 
-// maxBufferedGzip is maxBufferedBody for gzip, which shortens JSON to about an eighth. A body up to that is rewritten whole, so
-// that one without links is forwarded unchanged.
-const maxBufferedGzip = 16 << 10
-
-// rewriteBufferSize is how much of a longer body is rewritten at a time.
-const rewriteBufferSize = 16 << 10
+const (
+	maxBufferedGzip   = 16 << 10 // maxBufferedBody for gzip, which shortens JSON to about an eighth
+	rewriteBufferSize = 16 << 10 // how much of a longer body is rewritten at a time
+)
 
 // relayRewritten forwards a response with rewritten links.
 func (x *exchange) relayRewritten(gzipped bool) {
@@ -30,7 +28,7 @@ func (x *exchange) relayRewritten(gzipped bool) {
 	}
 }
 
-// rewriteWhole reads a body, and rewrites it if it contains a link. If it breaks off, the app gets a problem.
+// rewriteWhole reads a body, and forwards it unchanged if it contains no link. If it breaks off, the app gets a problem.
 func (x *exchange) rewriteWhole(gzipped bool) {
 	buffer := getBodyBuffer()
 	defer putBodyBuffer(buffer)

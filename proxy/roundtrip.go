@@ -13,8 +13,7 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// roundTrip sends the request to the API, and once more if the API rejects the token before its expiry. It returns the API's
-// response, or why it has no response.
+// roundTrip sends the request to the API, and once more if the API rejects the token before its expiry.
 func (x *exchange) roundTrip() (*http1.ClientResponse, *problem.Problem) {
 	authorization, api, failed := x.readBodyAndToken()
 	if failed != nil {
@@ -48,8 +47,8 @@ func (x *exchange) roundTrip() (*http1.ClientResponse, *problem.Problem) {
 	return response, nil
 }
 
-// maxBodyReadBeforeToken is the longest body that is read before there is a token. It has usually arrived with the header, in a buffer
-// that is not smaller; and only once the body is read is it noticed that the client goes away.
+// maxBodyReadBeforeToken is the longest body that is read before there is a token. It has usually arrived with the header, in a
+// buffer that is not smaller; and only once the body is read is it noticed that the client goes away.
 const maxBodyReadBeforeToken = 2 << 10
 
 // readBodyAndToken reads the body, unless it is streamed, and returns the value of the Authorization field with its API. While a
@@ -66,8 +65,7 @@ func (x *exchange) readBodyAndToken() (string, *url.URL, *problem.Problem) {
 	return x.authorization() // last, so that it cannot expire while a client sends slowly
 }
 
-// authorization returns the value of the Authorization field, and the API that it is for. If there is no token, it waits for one, as
-// long as the configuration allows and the client stays.
+// authorization returns the value of the Authorization field, and the API that it is for. It waits for a token if there is none.
 func (x *exchange) authorization() (string, *url.URL, *problem.Problem) {
 	if value, api, ok := x.tokens.Current(); ok {
 		return value, api, nil
@@ -87,8 +85,7 @@ func (x *exchange) authorization() (string, *url.URL, *problem.Problem) {
 	return "", nil, errTokenTimeout
 }
 
-// newerToken returns the token that replaces one that the API has rejected. It reports false without a newer token, or if
-// the request cannot be sent again.
+// newerToken returns the token that replaces one that the API has rejected, or false if the request is not to be sent again.
 func (x *exchange) newerToken(rejected string) (string, bool) {
 	// Even without a retry: later requests need the next token.
 	if !x.tokens.Invalidate(rejected) || !x.proxy.config.Retry {

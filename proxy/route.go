@@ -86,8 +86,7 @@ func cutAtPath(text string) (before, target string) {
 	}
 }
 
-// placeholderToken returns the placeholder token of a request, and false if it has none. Some apps send a field twice; fields that
-// differ name no account.
+// placeholderToken returns the placeholder token of a request. Some apps send a field twice; fields that differ name no account.
 func placeholderToken(fields http1.Fields) (placeholder tokenendpoint.Token, ok bool) {
 	authorization := fields.Get("Authorization")
 	for value := range fields.Lines("Authorization") {

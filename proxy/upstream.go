@@ -31,8 +31,8 @@ type origin struct{ scheme, host string }
 
 func originOf(api *url.URL) origin { return origin{api.Scheme, strings.ToLower(api.Host)} }
 
-// upstreamOf returns the API that a token is for; nil means Config.Upstream. A request is sent where this says and nowhere else, so
-// a token does not reach another API, whatever the account's settings have become since.
+// upstreamOf returns the API that a token is for; nil means Config.Upstream. A request is sent where this says and nowhere else,
+// so a token does not reach another API, whatever the account's settings have become since.
 func (p *Proxy) upstreamOf(api *url.URL) *upstream {
 	if api == nil {
 		api = p.config.Upstream

@@ -1,8 +1,8 @@
 // Package neterr describes network errors in words that are safe to log and to send to clients.
 //
-// The error strings of net, crypto/tls and net/http may quote what the peer sent (a malformed status line, a
-// certificate's names), and a hostile or broken peer can send back the secret or the token that it has received. So the
-// text of an error is never used: each type of error has a fixed description, and all unknown errors share one.
+// The errors of net, crypto/tls and net/http may quote what the peer sent (a malformed status line, a certificate's names), and
+// that may be the secret or the token that it has received. So the text of an error is never used: each type of error has a fixed
+// description, and all unknown errors share one.
 package neterr
 
 import (
@@ -49,8 +49,7 @@ func (e *ProxyRefusedError) Error() string {
 	return fmt.Sprintf("the HTTP proxy answered %d to CONNECT", e.Status)
 }
 
-// OnProxyConnectResponse is for the field of that name in http.Transport. It returns a *ProxyRefusedError if the proxy
-// refused.
+// OnProxyConnectResponse is for the field of that name in http.Transport. It returns a *ProxyRefusedError if the proxy refused.
 func OnProxyConnectResponse(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
 	if res.StatusCode != http.StatusOK {
 		return &ProxyRefusedError{Status: res.StatusCode}
@@ -64,8 +63,8 @@ var ErrLoop = errors.New("its host name leads to a broker")
 // ErrAddressRefused means that a host has an address to which the broker does not connect for an app: see package ssrf.
 var ErrAddressRefused = errors.New("has an address that the broker does not connect to")
 
-// VerifyNoLoop is for the field VerifyConnection of tls.Config: it returns ErrLoop if the server's certificate comes from the local
-// CA of a broker. A program that trusts that CA, as apps do, would otherwise send its requests, and its secret, to itself.
+// VerifyNoLoop is for the field VerifyConnection of tls.Config: it returns ErrLoop if the server's certificate comes from the
+// local CA of a broker. A program that trusts that CA, as apps do, would otherwise send its requests, and its secret, to itself.
 func VerifyNoLoop(state tls.ConnectionState) error {
 	if isBrokerCertificate(state.PeerCertificates[0]) {
 		return ErrLoop

@@ -1,7 +1,5 @@
-// Package http2 sends requests over HTTP/2 with net/http, through the interface of package http1. It falls back to HTTP/1.1 if
-// the server has no HTTP/2.
-//
-// Unlike package http1 it keeps neither the order and the case of fields nor the reason phrase, because net/http does not.
+// Package http2 sends requests over HTTP/2, or else HTTP/1.1, with net/http, through the interface of package http1. Unlike that,
+// it keeps neither the order and the case of fields nor the reason phrase, because net/http does not.
 package http2
 
 import (
@@ -79,10 +77,8 @@ func (c *Client) RoundTrip(r *http1.ClientRequest) (*http1.ClientResponse, error
 	return nil, e.cause(err)
 }
 
-// url returns the URL for a target, without changing a byte of it.
-//
-// url.URL re-encodes a path with unusual bytes ({, |, UTF-8), unless it is in Opaque. But an Opaque that begins with two slashes
-// is taken for an authority, so such a path cannot be there.
+// url returns the URL for a target, without changing a byte of it. url.URL re-encodes a path with unusual bytes ({, |, UTF-8),
+// unless it is in Opaque, but two slashes at the beginning of that are taken for an authority.
 func (c *Client) url(target string) (*url.URL, error) {
 	path, query, hasQuery := strings.Cut(target, "?")
 	u := &url.URL{Scheme: c.server.Scheme, Host: c.server.Host, RawQuery: query, ForceQuery: hasQuery && query == ""}
@@ -100,7 +96,7 @@ func (c *Client) url(target string) (*url.URL, error) {
 	return u, nil
 }
 
-// convertResponse checks the final response: net/http accepts more, and has an error in the body if a length is announced for none.
+// convertResponse checks the final response: net/http accepts more, and fails if a length is announced for no body.
 func (e *exchange) convertResponse(received *http.Response) (*http1.ClientResponse, error) {
 	status, length := received.StatusCode, received.ContentLength
 	lengths := received.Header["Content-Length"]
@@ -142,13 +138,11 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// ReadReady implements http1.ResponseBody. It is not known before Read.
+// ReadReady returns false: it is not known before Read.
 func (*responseBody) ReadReady() bool { return false }
 
-// Trailer implements http1.ResponseBody.
 func (b *responseBody) Trailer() http1.Fields { return http1.FieldsOf(b.received.Trailer) }
 
-// Close implements http1.ResponseBody.
 func (b *responseBody) Close() error {
 	defer b.exchange.end()
 	return b.received.Body.Close()

@@ -18,8 +18,7 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// exchange is a request and its response. If the request's body is streamed, it is that body for net/http, which reads it on
-// another goroutine, until end.
+// exchange is a request and its response. It is also the streamed body that net/http reads, on another goroutine, until end.
 type exchange struct {
 	request *http1.ClientRequest
 	cancel  context.CancelFunc
@@ -82,8 +81,8 @@ func (e *exchange) expire() {
 	}
 }
 
-// Read implements io.Reader. The timer stops while the body waits for the app, when the server has nothing to do. At the end of the
-// stream it runs: over HTTP/1.1, net/http reads beyond the Content-Length.
+// Read implements io.Reader. The timer stops while the body waits for the app, when the server has nothing to do. At the end of
+// the stream it runs: over HTTP/1.1, net/http reads beyond the Content-Length.
 func (e *exchange) Read(p []byte) (int, error) {
 	e.reading.Lock()
 	defer e.reading.Unlock()

@@ -24,9 +24,9 @@ func IsDigestField(name string) bool {
 	return slices.ContainsFunc(digests[:], func(digest string) bool { return strings.EqualFold(name, digest) })
 }
 
-// UpstreamAcceptEncoding returns the Accept-Encoding for a request to the API, so that links can be found: gzip if the app accepts
-// it, else identity. It is empty if the app excludes identity (RFC 9110 section 12.5.3), and with it every rewritten response.
-// Several Accept-Encoding fields of the app must be joined with ", ".
+// UpstreamAcceptEncoding returns the Accept-Encoding for a request to the API, so that links can be found: gzip if the app
+// accepts it, else identity. It is empty if the app excludes identity (RFC 9110 section 12.5.3), and with it every rewritten
+// response. Several Accept-Encoding fields of the app must be joined with ", ".
 func UpstreamAcceptEncoding(acceptEncoding string) string {
 	const accepted, excluded = 1, 2
 	var gzip, identity, rest int // 0 if not listed

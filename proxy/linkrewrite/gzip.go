@@ -52,7 +52,7 @@ func NewGunzipReader(body io.Reader) io.ReadCloser {
 	return &gunzipReader{gzipDecoder: state}
 }
 
-// Read implements io.Reader. It returns what is known as soon as it is known.
+// Read returns what is known as soon as it is known.
 func (g *gunzipReader) Read(p []byte) (int, error) {
 	if g.gzipDecoder == nil {
 		return 0, fs.ErrClosed
@@ -79,7 +79,6 @@ func (g *gunzipReader) Read(p []byte) (int, error) {
 	}
 }
 
-// Close implements io.Closer. It always returns nil.
 func (g *gunzipReader) Close() error {
 	if g.gzipDecoder != nil {
 		g.body.Reset(nil) // free the body

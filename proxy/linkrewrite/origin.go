@@ -14,8 +14,7 @@ type Origin struct {
 	maxLen      int      // how many bytes a variant and the next character have at most, each as a six-byte escape
 }
 
-// NewOrigin returns the Origin for a URL that consists of scheme, host and perhaps a port, such as https://api.etrusted.com.
-// The host must not be empty.
+// NewOrigin returns the Origin for a URL of a scheme, a host, which is not empty, and perhaps a port: https://api.etrusted.com.
 func NewOrigin(url string) *Origin {
 	scheme, host, _ := strings.Cut(strings.ToLower(url), "://")
 	defaultPorts := map[string]string{"https": ":443", "http": ":80"}
@@ -32,12 +31,11 @@ func NewOrigin(url string) *Origin {
 	}
 }
 
-// To returns a Rewriter that replaces the origin with the URL that the client used, such as http://localhost:8080/@NAME. The
-// URL must not end with a slash.
+// To returns a Rewriter that replaces the origin with the URL that the client used: http://localhost:8080/@NAME, without a slash.
 func (o *Origin) To(url string) Rewriter { return Rewriter{from: o, to: url} }
 
-// matchLength returns how many bytes of text, which begins with the content of a JSON string, are the origin: 0 if it is no link, -1
-// if text ends too early to decide.
+// matchLength returns how many bytes at the beginning of a JSON string's content are the origin: 0 if it is no link, -1 if text
+// ends too early to decide.
 func (o *Origin) matchLength(text []byte) (length int) {
 	for _, usual := range o.commonForms {
 		if bytes.HasPrefix(text, usual) {

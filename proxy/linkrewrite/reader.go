@@ -26,14 +26,13 @@ type reader struct {
 
 // NewReader returns a Reader of body with its links rewritten, as JSON does.
 //
-// It returns bytes as soon as they are decided. It holds back only the start of a string that may be a link, until the
-// bytes that decide it arrive: its origin, or its end if it may be a key; at most 4 KiB. An error of body, including
-// io.EOF, is returned after all bytes that were read before it, and by every later Read.
+// It holds back only the start of a string that may be a link, until the bytes that decide it arrive: its origin, or its end if
+// it may be a key; at most 4 KiB. An error of body, io.EOF too, is returned after all bytes before it, and by every later Read.
 func (r Rewriter) NewReader(body io.Reader) io.Reader {
 	return &reader{body: body, scanner: scanner{Rewriter: r}, needInput: true}
 }
 
-// Read implements io.Reader. It reads from the body only if it has nothing to return.
+// Read reads from the body only if it has nothing to return.
 func (r *reader) Read(p []byte) (n int, err error) {
 	for {
 		c := copy(p[n:], r.buffer[r.start:r.begin])

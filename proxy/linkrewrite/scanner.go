@@ -40,9 +40,8 @@ func (s *scanner) next(text []byte, start int, last bool) (begin, end int) {
 	}
 }
 
-// nextCandidate returns the index of the first byte in text[i:] that may be in a link, from the slash before the host to the
-// host's end: that slash, if host and slash are written without escapes, else an escape of an ASCII character. It returns
-// len(text) without one.
+// nextCandidate returns the index of the first byte in text[i:] that may be in a link: the slash before the host, if both are
+// written without escapes, or an escape of an ASCII character. It returns len(text) without one.
 func (s *scanner) nextCandidate(text []byte, i int) int {
 	host := s.from.host
 	for ; i < len(text); i++ {
@@ -65,8 +64,7 @@ func (s *scanner) nextCandidate(text []byte, i int) int {
 	return len(text)
 }
 
-// matchLink returns the length of the origin if the string whose content begins at begin is a link: 0 if it is not, -1 if text
-// ends too early to decide.
+// matchLink is Origin.matchLength for the string whose content begins at begin, unless that is a key.
 func (s *scanner) matchLink(text []byte, begin int, last bool) (length int) {
 	var before byte
 	for i := begin - 2; i >= max(0, begin-maxLookbehind) && before <= ' '; i-- {

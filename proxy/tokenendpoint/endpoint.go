@@ -33,18 +33,14 @@ type Request struct {
 
 // Response is the response to a token request.
 type Response struct {
-	Status int // 401 if CheckSecret does not accept the client secret
-	// Challenge is for WWW-Authenticate; empty if that field is missing. The content is JSON and must not be stored (RFC 6749
-	// section 5.1).
-	Challenge string
-	Body      []byte
+	Status    int    // 401 if CheckSecret does not accept the client secret
+	Challenge string // for WWW-Authenticate; empty if that field is missing
+	Body      []byte // JSON that must not be stored: RFC 6749 section 5.1
 	ErrorCode string // RFC 6749 section 5.2; empty for a token
 }
 
-// Handle answers a token request. The response contains nothing of the request, except the access key, if it is correct, and
-// the name of an account.
-//
-// The key is checked first: without it, every request gets the same response, whatever else is wrong.
+// Handle answers a token request. The key is checked first: without it, every request gets the same response, whatever else is
+// wrong. The response contains nothing of the request, except the key and the name of an account.
 func Handle(r Request) Response {
 	if r.CheckSecret == nil {
 		r.CheckSecret = func(string) (string, bool) { return "", true }
@@ -73,9 +69,10 @@ func Handle(r Request) Response {
 	}
 	seconds := 3600 // the broker itself lets no placeholder token expire
 	if key != "" {
-		seconds = 60 // after a change, the old key is valid for as long: an app that fetches a new token by then never sends an invalid key
+		seconds = 60 // as long as the old key is valid after a change, so an app always has a valid one
 	}
-	return jsonResponse(http.StatusOK, map[string]any{"access_token": Token{account, key}.String(), "token_type": "Bearer", "expires_in": seconds})
+	token := Token{account, key}.String()
+	return jsonResponse(http.StatusOK, map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": seconds})
 }
 
 // readForm reads the body, which must be a form. Its errors are for the app.
