@@ -33,7 +33,6 @@ type exchange struct {
 	fields      http1.Fields        // of request; reused
 	generatedID string              // for X-Request-Id; empty if the app has sent one
 	sentToken   string              // with request; empty if it has none of the broker's
-	drop        connectionOptions   // of the app's request
 
 	response     *http1.ClientResponse
 	responseDrop connectionOptions
@@ -48,8 +47,7 @@ func (p *Proxy) newExchange(w *http1.ResponseWriter, r *http1.Request) *exchange
 	x.proxy, x.w, x.r, x.began = p, w, r, time.Now()
 	x.record = RequestRecord{Method: r.Method, Path: recordedPath(r.Target), TraceID: traceID(r.Fields)}
 	x.record.RequestID, x.generatedID = p.requestID(r.Fields)
-	x.drop = parseConnection(r.Fields)
-	x.body = requestBody{from: r, drop: x.drop, limit: p.config.RetryBuffer}
+	x.body = requestBody{from: r, drop: parseConnection(r.Fields), limit: p.config.RetryBuffer}
 	return x
 }
 

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 	"strings"
 
@@ -14,8 +16,7 @@ type linkRewriter struct {
 	rewriter linkrewrite.Rewriter
 	// encoding is what the API is asked for, so that links can be found. It is empty if the app refuses responses without a
 	// content coding: coded bodies are then forwarded unchanged, since rewritten ones have none.
-	encoding     string
-	encodingSent bool // encoding is in the request
+	encoding string
 }
 
 // newLinkRewriter returns the links for a request to an API.
@@ -46,14 +47,13 @@ func (p *Proxy) newLinkRewriter(api *upstream, r *http1.Request, route *parsedRo
 	return linkRewriter{active: true, rewriter: api.links.To(to), encoding: linkrewrite.UpstreamAcceptEncoding(accepted)}
 }
 
-// adaptRequestField changes a field that would hide links in the response, or refers to a rewritten one. False means: drop it.
-func (l *linkRewriter) adaptRequestField(field *http1.Field) bool {
+// adaptRequestField changes a field that would hide links in the response, or refers to a rewritten one. It reports false if the
+// field must not be added to out.
+func (l *linkRewriter) adaptRequestField(field *http1.Field, out http1.Fields) bool {
 	switch name := field.Name; {
 	case http1.EqualFold(name, "Accept-Encoding") && l.encoding != "":
 		field.Value = l.encoding
-		first := !l.encodingSent
-		l.encodingSent = true
-		return first
+		return !out.Has(name)
 	case http1.EqualFold(name, "Range"), http1.EqualFold(name, "If-Range"):
 		return false // the API's bytes are not the app's
 	case http1.EqualFold(name, "If-Match"):
@@ -128,4 +128,79 @@ func dropValidators(fields *http1.Fields) {
 			field.Value = "W/" + field.Value
 		}
 	}
+}
+
+const (
+	maxBufferedGzip   = 16 << 10 // maxBufferedBody for gzip, which shortens JSON to about an eighth
+	rewriteBufferSize = 16 << 10 // how much of a longer body is rewritten at a time
+)
+
+// relayRewritten forwards a response with rewritten links.
+func (x *exchange) relayRewritten(gzipped bool) {
+	limit := int64(maxBufferedBody)
+	if gzipped {
+		limit = maxBufferedGzip
+	}
+	hasBody := x.r.Method != http.MethodHead && x.response.Status != http.StatusNotModified
+	if length := x.response.ContentLength; hasBody && length >= 0 && length <= limit {
+		x.rewriteWhole(gzipped)
+	} else {
+		x.rewriteStream(flushingReader{x.w, x.response.Body}, gzipped)
+	}
+}
+
+// rewriteWhole reads a body, and forwards it unchanged if it contains no link. If it breaks off, the app gets a problem.
+func (x *exchange) rewriteWhole(gzipped bool) {
+	buffer := getBodyBuffer()
+	defer putBodyBuffer(buffer)
+	if _, err := buffer.ReadFrom(x.response.Body); err != nil {
+		x.respond(x.upstreamFailure(err))
+		return
+	}
+	body := buffer.Bytes()
+	text := body
+	if gzipped {
+		var ok bool
+		if text, ok = linkrewrite.Gunzip(body); !ok { // longer than it looks, or not gzip
+			x.rewriteStream(bytes.NewReader(body), gzipped)
+			return
+		}
+	}
+	if rewritten, changed := x.links.rewriter.JSON(text); changed {
+		body = rewritten
+		dropValidators(&x.w.Fields)
+	}
+	x.w.WriteHead(x.response.Status, x.response.Reason, int64(len(body)))
+	n, err := x.w.Write(body)
+	x.finishResponse(int64(n), err)
+}
+
+// rewriteStream rewrites body, which is the response's, while it is forwarded.
+func (x *exchange) rewriteStream(body io.Reader, gzipped bool) {
+	dropValidators(&x.w.Fields)
+	x.w.WriteHead(x.response.Status, x.response.Reason, -1)
+	if gzipped {
+		unzipped := linkrewrite.NewGunzipReader(body)
+		defer func() { _ = unzipped.Close() }()
+		body = unzipped
+	}
+	buffer := getBodyBuffer()
+	defer putBodyBuffer(buffer)
+	buffer.Grow(rewriteBufferSize)
+	x.finishResponse(io.CopyBuffer(x.w, x.links.rewriter.NewReader(body), buffer.AvailableBuffer()[:rewriteBufferSize]))
+}
+
+// flushingReader flushes what was sent to the app before it waits for the API.
+type flushingReader struct {
+	w    *http1.ResponseWriter
+	body http1.ResponseBody
+}
+
+func (f flushingReader) Read(p []byte) (int, error) {
+	if !f.body.ReadReady() {
+		if err := f.w.Flush(); err != nil {
+			return 0, err
+		}
+	}
+	return f.body.Read(p)
 }

@@ -17,9 +17,6 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// maxStreamWindow limits what is buffered of a response that is not read, in bytes. The default of net/http is 4 MiB.
-const maxStreamWindow = 256 << 10
-
 // errUnforwardableTarget is for a path that begins with two slashes and has other bytes that net/http does not keep.
 var errUnforwardableTarget = &problem.Problem{
 	Code:       "invalid-http2-target",
@@ -37,15 +34,13 @@ type Client struct {
 	timeout   time.Duration
 }
 
-// New returns a client for the scheme, host and port of a URL. It sets the options of a transport that it needs; the transport
-// must not have been used. timeout is like that of http1.Client, and includes connecting and the retries of net/http.
+// New returns a client for the scheme, host and port of a URL. It sets the options of a transport that it needs, except those in its
+// HTTP2, if there are any; the transport must not have been used. timeout is like that of http1.Client, and includes connecting
+// and the retries of net/http.
 func New(server *url.URL, transport *http.Transport, timeout time.Duration) *Client {
 	transport.ForceAttemptHTTP2, transport.DisableCompression, transport.ExpectContinueTimeout = true, true, time.Second
-	if transport.HTTP2 == nil {
-		transport.HTTP2 = &http.HTTP2Config{}
-	}
-	if window := &transport.HTTP2.MaxReceiveBufferPerStream; *window <= 0 || *window > maxStreamWindow {
-		*window = maxStreamWindow
+	if transport.HTTP2 == nil { // or else net/http buffers 4 MiB of a response that is not read
+		transport.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 256 << 10}
 	}
 	return &Client{server, transport, timeout}
 }
