@@ -9,17 +9,14 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// via is the broker's entry in the Via field: RFC 9110 section 7.6.3.
-const via = "1.1 " + problem.ProxyName
-
 // hopByHop are the fields that are meant for one connection only: RFC 9110 section 7.6.1, and older ones that some still send.
 var hopByHop = []string{
 	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
 	"TE", "Trailer", "Transfer-Encoding", "Upgrade", "HTTP2-Settings",
 }
 
-// originPolicyFields are the fields of a response that speak for the API's origin, and would be applied to this machine's.
-var originPolicyFields = []string{"Strict-Transport-Security", "Alt-Svc"}
+// digestFields are digests of the body, which are wrong once links are rewritten: RFC 9530 and its predecessors.
+var digestFields = []string{"Content-Digest", "Repr-Digest", "Digest", "Content-MD5"}
 
 // notInTrailers are fields by which a message is framed, routed, authenticated or interpreted: RFC 9110 section 6.5.1.
 var notInTrailers = []string{
@@ -79,12 +76,12 @@ func forwardedUpstream(name string, drop connectionOptions) bool {
 	return !containsFold(name, hopByHop) && !disclosesClient(name) && !drop.has(name)
 }
 
-// forwardedDownstream is the same for a field of a response. What a cross-origin field allows to the origins that the API knows
-// is not meant for this machine's. A trailer that is only announced has no value yet.
+// forwardedDownstream is the same for a field of a response. What is true of the API's origin, or allowed to the origins that it
+// knows, is not meant for this machine's. A trailer that is only announced has no value yet.
 func forwardedDownstream(name, value string, drop connectionOptions) bool {
 	name = withHyphens(name)
-	return !containsFold(name, hopByHop) && !containsFold(name, originPolicyFields) && !hasPrefixFold(name, "Access-Control-") &&
-		!claimsOurProxyStatus(name, value) && !drop.has(name)
+	return !containsFold(name, hopByHop) && !hasPrefixFold(name, "Access-Control-") &&
+		!http1.EqualFold(name, "Strict-Transport-Security") && !http1.EqualFold(name, "Alt-Svc") && !claimsOurProxyStatus(name, value) && !drop.has(name)
 }
 
 // allowedInTrailer reports whether a field may be a trailer, in either direction. A recipient may merge trailers into the header,
@@ -148,7 +145,7 @@ func (x *exchange) outboundFields(host, authorization string) http1.Fields {
 	if x.generatedID != "" && !x.body.drop.has(requestIDHeader) {
 		out.Set(requestIDHeader, x.generatedID)
 	}
-	out.Add("Via", via)
+	out.Add("Via", "1.1 "+problem.ProxyName) // RFC 9110 section 7.6.3
 	x.fields = out
 	return out
 }

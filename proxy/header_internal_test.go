@@ -27,3 +27,14 @@ func TestConnectionOptionsIgnoreCase(t *testing.T) {
 		}
 	}
 }
+
+func TestRecognizesDigestFields(t *testing.T) {
+	for name, want := range map[string]bool{
+		"Content-MD5": true, "Digest": true, "Content-Digest": true, "repr-digest": true,
+		"": false, "Want-Content-Digest": false, "Content-Type": false, "Etag": false,
+	} {
+		if got := containsFold(name, digestFields); got != want {
+			t.Errorf("%s: got %v, want %v", name, got, want)
+		}
+	}
+}

@@ -120,7 +120,7 @@ func (l *linkRewriter) rewriteField(field *http1.Field) {
 // 8.8.1), and digests and the content coding are removed, since rewritten bodies have none.
 func dropValidators(fields *http1.Fields) {
 	fields.DeleteFunc(func(field http1.Field) bool {
-		return http1.EqualFold(field.Name, "Content-Encoding") || http1.EqualFold(field.Name, "Accept-Ranges") || linkrewrite.IsDigestField(field.Name)
+		return http1.EqualFold(field.Name, "Content-Encoding") || http1.EqualFold(field.Name, "Accept-Ranges") || containsFold(field.Name, digestFields)
 	})
 	for i := range *fields {
 		field := &(*fields)[i]

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"etrusted-broker/proxy/http1"
-	"etrusted-broker/proxy/linkrewrite"
 )
 
 // relay forwards a response of the API to the app as it arrives.
@@ -65,7 +64,7 @@ func (x *exchange) finishResponse(n int64, err error) {
 
 // allowsTrailer reports whether a trailer is forwarded. The digests of a rewritten body are not true any more.
 func (x *exchange) allowsTrailer(name, value string) bool {
-	return allowedInTrailer(name) && forwardedDownstream(name, value, x.responseDrop) && (!x.rewritten || !linkrewrite.IsDigestField(name))
+	return allowedInTrailer(name) && forwardedDownstream(name, value, x.responseDrop) && (!x.rewritten || !containsFold(name, digestFields))
 }
 
 // hasSentToken reports whether a field of the API's response contains the token, and counts it. An API, or a gateway before it,

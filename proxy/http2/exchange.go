@@ -52,12 +52,9 @@ func (e *exchange) httpRequest(u *url.URL) *http.Request {
 	r := e.request
 	out := &http.Request{Method: r.Method, URL: u, Host: r.Fields.Get("Host"), Header: http.Header{"User-Agent": nil}} // or net/http would send its own
 	for _, field := range r.Fields {
-		switch name := http.CanonicalHeaderKey(field.Name); name {
-		case "Host", "Content-Length", "Transfer-Encoding", "Trailer":
-		default:
-			out.Header[name] = append(out.Header[name], field.Value)
-		}
+		out.Header.Add(field.Name, field.Value)
 	}
+	out.Header.Del("Trailer") // net/http sends its own, and ignores Host and Content-Length here
 	switch {
 	case e.streamErr == nil:
 		for name := range r.Fields.Elements("Trailer") {

@@ -2,7 +2,6 @@ package linkrewrite
 
 import (
 	"cmp"
-	"slices"
 	"strings"
 )
 
@@ -15,13 +14,6 @@ func IsJSON(contentType string) bool {
 		return false
 	}
 	return strings.EqualFold(kind, "application/json") || strings.EqualFold(kind[max(0, len(kind)-len("+json")):], "+json")
-}
-
-// IsDigestField reports whether a field is a digest of the body, which is wrong once links are rewritten: RFC 9530 and its
-// predecessors. The name may be in any case.
-func IsDigestField(name string) bool {
-	digests := [...]string{"Content-Digest", "Repr-Digest", "Digest", "Content-MD5"}
-	return slices.ContainsFunc(digests[:], func(digest string) bool { return strings.EqualFold(name, digest) })
 }
 
 // UpstreamAcceptEncoding returns the Accept-Encoding for a request to the API, so that links can be found: gzip if the app

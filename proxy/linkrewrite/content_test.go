@@ -46,17 +46,6 @@ func TestIsJSON(t *testing.T) {
 	}
 }
 
-func TestIsDigest(t *testing.T) {
-	for name, want := range map[string]bool{
-		"Content-MD5": true, "Digest": true, "Content-Digest": true, "repr-digest": true,
-		"": false, "Want-Content-Digest": false, "Content-Type": false, "Etag": false,
-	} {
-		if got := linkrewrite.IsDigestField(name); got != want {
-			t.Errorf("%s: got %v, want %v", name, got, want)
-		}
-	}
-}
-
 func TestNegotiatesGzipOrIdentity(t *testing.T) {
 	const refused = "" // the app accepts no rewritten response
 	for accepted, want := range map[string]string{
