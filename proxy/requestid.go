@@ -31,18 +31,15 @@ func traceID(fields http1.Fields) string {
 		lines++
 	}
 	const length = len("vv-tttttttttttttttttttttttttttttttt-pppppppppppppppp-ff")
-	if lines != 1 || len(value) < length || strings.Trim(value[:length], "0123456789abcdef-") != "" ||
-		value[2] != '-' || value[35] != '-' || value[52] != '-' || strings.Count(value[:length], "-") != 3 {
-		return ""
-	}
-	version, trace, parent := value[:2], value[3:35], value[36:52]
-	// Later versions may append more; 00 may not, and ff is invalid.
-	if version == "ff" || len(value) > length && (version == "00" || value[length] != '-') {
-		return ""
-	}
 	const zeros = "00000000000000000000000000000000"
-	if trace == zeros || parent == zeros[:len(parent)] {
-		return ""
+	switch {
+	case lines != 1, len(value) < length, value[2] != '-', value[35] != '-', value[52] != '-',
+		strings.Count(value[:length], "-") != 3, strings.Trim(value[:length], "0123456789abcdef-") != "":
+	// Later versions may append more; 00 may not, and ff is invalid.
+	case value[:2] == "ff", len(value) > length && (value[:2] == "00" || value[length] != '-'):
+	case value[3:35] == zeros, value[36:52] == zeros[:16]:
+	default:
+		return strings.Clone(value[3:35]) // an exemplar may keep it for long, and should not keep the whole header
 	}
-	return strings.Clone(trace) // an exemplar may keep it for long, and should not keep the whole header
+	return ""
 }

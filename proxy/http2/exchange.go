@@ -42,7 +42,14 @@ func newExchange(r *http1.ClientRequest, timeout time.Duration, cancel context.C
 		e.streamErr = io.EOF
 	}
 	if timeout > 0 {
-		e.timer = time.AfterFunc(timeout, e.expire)
+		e.timer = time.AfterFunc(timeout, func() {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			if !e.answered {
+				e.expired = true
+				e.cancel()
+			}
+		})
 	}
 	return e
 }
@@ -67,15 +74,6 @@ func (e *exchange) httpRequest(u *url.URL) *http.Request {
 		out.Body, _ = out.GetBody()
 	}
 	return out
-}
-
-func (e *exchange) expire() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !e.answered {
-		e.expired = true
-		e.cancel()
-	}
 }
 
 // Read implements io.Reader. The timer stops while the body waits for the app, when the server has nothing to do. At the end of
@@ -153,10 +151,7 @@ func (e *exchange) stopWaiting(err error) error {
 	if e.answered = true; e.timer != nil {
 		e.timer.Stop()
 	}
-	if e.informationalErr != nil {
-		return e.informationalErr
-	}
-	return err
+	return cmp.Or(e.informationalErr, err)
 }
 
 // cause returns the error of an exchange that has ended without a response: the cause, if net/http reports what followed.
