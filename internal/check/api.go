@@ -17,17 +17,17 @@ import (
 // maxChannelsBody bounds the list of channels, in bytes. A channel takes some hundred.
 const maxChannelsBody = 4 << 20
 
-// getChannels sends the one harmless request, and describes the response. It follows no redirect, which would send the token
+// checkChannels sends the one harmless request, and describes the response. It follows no redirect, which would send the token
 // to another host. Of the response, only the status is ever shown.
-func (c *checker) getChannels(account Account, authorization string, report *AccountReport) {
+func (c *checker) checkChannels(ctx context.Context, account Account, authorization string, report *AccountReport) {
 	target := &url.URL{Scheme: c.api.URL.Scheme, Host: c.api.URL.Host, Path: "/channels"} // the API's own URL has no path
 	step := Step{Name: "GET /channels", Account: account.Name, Target: target.String()}
 	if authorization == "" {
-		c.api.probe()
+		c.api.probe(ctx)
 		c.finishStep(step, time.Now(), Skipped("no token"))
 		return
 	}
-	ctx, cancel := context.WithTimeout(c.ctx, c.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	request := &http.Request{Method: http.MethodGet, URL: target, Header: http.Header{
 		"Authorization": {authorization},
@@ -41,7 +41,7 @@ func (c *checker) getChannels(account Account, authorization string, report *Acc
 			defer func() { _ = response.Body.Close() }() // read as far as it counts
 			body, err = io.ReadAll(io.LimitReader(response.Body, maxChannelsBody))
 		}
-		return c.describeChannels(response, body, err, report)
+		return c.describeChannelsResponse(response, body, err, report)
 	})
 	if result.Cause == c.api.Cause || result.Cause == CauseNetwork {
 		c.api.down = "API unavailable"
@@ -55,11 +55,11 @@ const (
 	downAdvice     = "The fault is on eTrusted's side. If it lasts, check the eTrusted status page."
 )
 
-// describeChannels interprets a response, or the error without one. It looks for HTML before the status: eTrusted's 401 and 403
-// have no body, so an HTML page with one of them comes from a firewall.
-func (c *checker) describeChannels(response *http.Response, body []byte, err error, report *AccountReport) Step {
+// describeChannelsResponse interprets a response, or the error without one. It looks for HTML before the status: eTrusted's
+// 401 and 403 have no body, so an HTML page with one of them comes from a firewall.
+func (c *checker) describeChannelsResponse(response *http.Response, body []byte, err error, report *AccountReport) Step {
 	if err != nil {
-		return explain(c.api.Cause, neterr.Describe("the API", err))
+		return failedWith(c.api.Cause, neterr.Describe("the API", err))
 	}
 	code := response.StatusCode
 	status := fmt.Sprintf("%d %s", code, http.StatusText(code))
@@ -83,14 +83,14 @@ func (c *checker) describeChannels(response *http.Response, body []byte, err err
 	case code != http.StatusOK:
 		return Failed(c.api.Cause, "api-errors", "unexpected response from the API: "+status, "The API is not known to respond like this. "+wrongURLAdvice)
 	case len(body) == maxChannelsBody:
-		return Passed("200 OK" + c.api.fromOwnServer() + ", too many channels to count")
+		return Passed("200 OK" + c.api.ownServerSuffix() + ", too many channels to count")
 	}
 	count, ok := countChannels(body)
 	if !ok {
 		return Failed(c.api.OtherServer, "wrong-server", "another server answered in the API's place (200 OK): the response is not a list of channels", wrongURLAdvice)
 	}
 	report.Channels = &count
-	result := Passed(fmt.Sprintf("200 OK%s, channels: %d", c.api.fromOwnServer(), count))
+	result := Passed(fmt.Sprintf("200 OK%s, channels: %d", c.api.ownServerSuffix(), count))
 	if count == 0 {
 		result.Warnings = append(result.Warnings, "the client sees no channels: ask your company's eTrusted administrator to grant it some")
 	}

@@ -79,25 +79,30 @@ type ExtraStep struct {
 // checker is a check in progress.
 type checker struct {
 	Config
-	ctx        context.Context
-	redact     redactor
-	sets       map[string]tokensource.CredentialSet // by account; those that the files step could read
-	probes     map[string]*serverProbe              // by name and URL; those that an account uses
-	login, api *serverProbe                         // of the account that is checked
-	report     Report
+	interrupted func() bool // since the configuration was read
+	redact      redactor
+	sets        map[string]tokensource.CredentialSet // by account; those that the files step could read
+	probes      map[string]*serverProbe              // by name and URL; those that an account uses
+	login, api  *serverProbe                         // of the account that is checked
+	report      Report
 }
 
 // Run runs all steps and returns the report. Once ctx is done it returns soon, and the report says that it was interrupted.
 func Run(ctx context.Context, config Config) Report {
-	c := &checker{Config: config, ctx: context.WithoutCancel(ctx), sets: map[string]tokensource.CredentialSet{}, probes: map[string]*serverProbe{}, report: Report{Steps: []Step{}, Accounts: []AccountReport{}}}
+	c := &checker{
+		Config:      config,
+		interrupted: func() bool { return ctx.Err() != nil },
+		sets:        map[string]tokensource.CredentialSet{},
+		probes:      map[string]*serverProbe{},
+		report:      Report{Causes: []Cause{}, Accounts: []AccountReport{}},
+	}
 	if c.OnStep == nil {
 		c.OnStep = func(Step) {}
 	}
 	c.finishStep(Step{Name: "configuration"}, config.Began, config.Configuration)
-	c.ctx = ctx // an interruption counts from here on: the configuration has been read
 	if config.Configuration.Cause == "" {
 		c.checkFiles()
-		c.checkServers()
+		c.checkServers(ctx)
 		for _, extra := range c.ExtraSteps {
 			limited, cancel := context.WithTimeout(ctx, c.Timeout)
 			began := time.Now()
@@ -111,24 +116,24 @@ func Run(ctx context.Context, config Config) Report {
 
 // checkServers requests a token for each account, and the channels that the account can see, one account after the other. If
 // there are no credentials or no token, a request without them tests the connection.
-func (c *checker) checkServers() {
+func (c *checker) checkServers(ctx context.Context) {
 	if len(c.sets) == 0 {
-		c.probeFor(c.Login).probe()
+		c.probeFor(c.Login).probe(ctx)
 	}
 	for _, account := range c.Accounts {
-		c.useServersOf(account)
+		c.selectServers(account)
 		report := AccountReport{Account: account.Name, Audience: []string{}, Scopes: []string{}, Roles: []string{}}
-		authorization := c.checkToken(account, &report)
-		c.getChannels(account, authorization, &report)
+		authorization := c.checkToken(ctx, account, &report)
+		c.checkChannels(ctx, account, authorization, &report)
 		c.report.Accounts = append(c.report.Accounts, report)
 	}
 	if len(c.Accounts) == 0 {
-		c.probeFor(c.API).probe()
+		c.probeFor(c.API).probe(ctx)
 	}
 }
 
-// useServersOf sets the servers for the steps of an account. Each server's connection is tested once.
-func (c *checker) useServersOf(account Account) {
+// selectServers sets the servers for the steps of an account. Each server's connection is tested once.
+func (c *checker) selectServers(account Account) {
 	login, api, own := c.Login, c.API, c.sets[account.Name].Environment
 	if at, err := url.Parse(own.TokenURL); err == nil && own.TokenURL != "" {
 		login = c.OwnServer(login, at, filepath.Join(account.Credentials.EnvironmentDir, "token_url"))
@@ -137,13 +142,4 @@ func (c *checker) useServersOf(account Account) {
 		api = c.OwnServer(api, own.API, filepath.Join(account.Credentials.EnvironmentDir, "api_url"))
 	}
 	c.login, c.api = c.probeFor(login), c.probeFor(api)
-}
-
-// probeFor returns the probe of a server. All accounts with that server share it.
-func (c *checker) probeFor(s Server) *serverProbe {
-	key := s.Name + " " + s.URL.String()
-	if c.probes[key] == nil {
-		c.probes[key] = c.newServerProbe(s)
-	}
-	return c.probes[key]
 }

@@ -62,9 +62,9 @@ func FuzzReadClaims(f *testing.F) {
 			t.Errorf("got lifetime %v, want 0 to 24h", got.lifetime)
 		}
 		for _, words := range [][]string{got.audience, got.scopes, got.roles} {
-			mustBeClean(t, strings.Join(r.names(words), ", "))
+			mustBeClean(t, strings.Join(r.sanitizeNames(words), ", "))
 		}
-		mustBeClean(t, strings.Join(r.names([]string{string(payload)}), ", "))
+		mustBeClean(t, strings.Join(r.sanitizeNames([]string{string(payload)}), ", "))
 	})
 }
 
@@ -89,11 +89,11 @@ func TestRedactor(t *testing.T) {
 	for _, text := range []string{
 		"S3cret!/ä", "s3CRET", "x S-3-c-r-e-t x", "533363726574212fc3a4", base64.StdEncoding.EncodeToString([]byte("S3cret!/ä")), "S3cret%21%2F%C3%A4",
 	} {
-		if got := r.names([]string{"a", text}); !reflect.DeepEqual(got, []string{withheld}) {
+		if got := r.sanitizeNames([]string{"a", text}); !reflect.DeepEqual(got, []string{withheld}) {
 			t.Errorf("%s: got %s, want %s", text, got, withheld)
 		}
 	}
-	if got := r.names([]string{"S3c", "ret"}); !reflect.DeepEqual(got, []string{withheld}) {
+	if got := r.sanitizeNames([]string{"S3c", "ret"}); !reflect.DeepEqual(got, []string{withheld}) {
 		t.Errorf("a secret in two pieces: got %s, want %s", got, withheld)
 	}
 	for text, want := range map[string]string{
@@ -105,7 +105,7 @@ func TestRedactor(t *testing.T) {
 		strings.Repeat("x", 200): strings.Repeat("x", maxWordLength) + "...",
 		"https://a:b@c_d e":      "https://a:b@c_d-e",
 	} {
-		if got := r.names([]string{text}); !reflect.DeepEqual(got, []string{want}) {
+		if got := r.sanitizeNames([]string{text}); !reflect.DeepEqual(got, []string{want}) {
 			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
 	}
@@ -114,10 +114,10 @@ func TestRedactor(t *testing.T) {
 // A token that contains itself, or another account's token, is not shown.
 func TestWithholdsTokens(t *testing.T) {
 	t.Parallel()
-	c := &checker{Config: eTrusted(t, fakeetrusted.New(fakeetrusted.Options{}))}
-	c.login = c.newServerProbe(c.Login)
+	c := &checker{Config: eTrusted(t, fakeetrusted.New(fakeetrusted.Options{})), probes: map[string]*serverProbe{}}
+	c.login = c.probeFor(c.Login)
 	c.describeToken(Account{}, tokensource.CredentialSet{}, "CANARYtoken", &AccountReport{})
-	if got := c.redact.names([]string{"x-canary-TOKEN"})[0]; got != withheld {
+	if got := c.redact.sanitizeNames([]string{"x-canary-TOKEN"})[0]; got != withheld {
 		t.Errorf("got %q, want %q", got, withheld)
 	}
 }

@@ -37,13 +37,13 @@ func (p *serverProbe) checkClock() {
 			side = "ahead of"
 		}
 		result = Failed(CauseMachine, "wrong-clock", fmt.Sprintf("this machine's clock is %v %s the login server's", skew.Abs().Round(time.Second), side),
-			"Synchronise the clock ("+syncClock()+"; for a container or virtual machine, on its host). With a wrong clock, certificates and tokens look expired or not yet valid.")
+			"Synchronise the clock ("+clockSyncCommand()+"; for a container or virtual machine, on its host). With a wrong clock, certificates and tokens look expired or not yet valid.")
 	}
 	p.finishStep(Step{Name: "clock", Target: hostPort(p.URL)}, time.Now(), result)
 }
 
-// syncClock returns the command that synchronises the clock.
-func syncClock() string {
+// clockSyncCommand returns the command that synchronises the clock.
+func clockSyncCommand() string {
 	if runtime.GOOS == "windows" {
 		return "w32tm /resync"
 	}

@@ -247,10 +247,10 @@ func TestCertificateFromTheFutureIsCausedByClock(t *testing.T) {
 func TestIgnoresLateEvents(t *testing.T) {
 	t.Parallel()
 	config := eTrusted(t, fakeetrusted.New(fakeetrusted.Options{}))
-	c := &checker{Config: config, ctx: t.Context()}
+	c := &checker{Config: config, probes: map[string]*serverProbe{}, interrupted: func() bool { return false }}
 	c.OnStep = func(step Step) { t.Errorf("got the step %+v after the end of the request", step) }
-	p := c.newServerProbe(config.API)
-	p.settle()
+	p := c.probeFor(config.API)
+	p.finishConnection()
 	p.trace().ConnectStart("tcp", "127.0.0.1:1")
 }
 
@@ -269,13 +269,13 @@ func TestCanceledSecondRequestIsNotTheCause(t *testing.T) {
 		causes = causes[1:]
 		return nil, err
 	})
-	c := &checker{Config: config, ctx: t.Context()}
+	c := &checker{Config: config, probes: map[string]*serverProbe{}, interrupted: func() bool { return false }}
 	c.OnStep = func(Step) {}
-	p := c.newServerProbe(config.Login)
+	p := c.probeFor(config.Login)
 	for range causes {
 		_, _ = p.RoundTrip(&http.Request{URL: config.Login.URL, Header: http.Header{}})
 	}
-	p.settle()
+	p.finishConnection()
 	if got, want := c.report.Steps[0].Text, "login.example was not found: the name server did not answer in time"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

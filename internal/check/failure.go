@@ -13,11 +13,8 @@ import (
 	"etrusted-broker/internal/problem"
 )
 
-// timeoutOps has the operations by which package neterr distinguishes timeouts.
-var timeoutOps = map[string]string{stepTCP: "dial", stepProxyTLS: neterr.OpHandshake, stepTLS: neterr.OpHandshake}
-
-// explain returns a failed step in the words of package neterr.
-func explain(cause Cause, explained *problem.Problem) Step {
+// failedWith returns a failed step in the words of package neterr.
+func failedWith(cause Cause, explained *problem.Problem) Step {
 	return Failed(cause, explained.Code, explained.Detail, explained.Hint)
 }
 
@@ -29,13 +26,14 @@ func (p *serverProbe) connectionFailure(name string, err error) Step {
 	timeout, isNetwork := errors.AsType[net.Error](err)
 	isTimeout := isNetwork && timeout.Timeout()
 	if isTimeout {
-		err = &net.OpError{Op: timeoutOps[name], Err: os.ErrDeadlineExceeded}
+		op := map[string]string{stepTCP: "dial", stepProxyTLS: neterr.OpHandshake, stepTLS: neterr.OpHandshake}[name]
+		err = &net.OpError{Op: op, Err: os.ErrDeadlineExceeded} // neterr distinguishes timeouts by the operation
 	}
 	switch name {
 	case stepProxy:
 		return p.proxyFailure(err, isTimeout)
 	case stepTLS:
-		return p.blame(p.tlsFailure(err))
+		return p.blameMistypedURL(p.tlsFailure(err))
 	}
 	address := hostPort(p.firstHop())
 	if name == stepDNS {
@@ -44,7 +42,7 @@ func (p *serverProbe) connectionFailure(name string, err error) Step {
 			err = &net.DNSError{IsTimeout: isTimeout}
 		}
 	}
-	result := explain(CauseNetwork, neterr.Describe(address, err))
+	result := failedWith(CauseNetwork, neterr.Describe(address, err))
 	switch {
 	case errors.Is(err, fs.ErrPermission), neterr.IsErrno(err, syscall.EACCES):
 		result = Failed(CauseMachine, "connection-forbidden", "this machine does not permit connections to "+address, "Check this machine's firewall, and IPAddressDeny= if there is a systemd unit.")
@@ -60,7 +58,7 @@ func (p *serverProbe) connectionFailure(name string, err error) Step {
 	if result.Cause == CauseNetwork {
 		result.Advice += " If this machine reaches the internet only through a proxy, set HTTPS_PROXY."
 	}
-	return p.blame(result)
+	return p.blameMistypedURL(result)
 }
 
 // proxyFailure describes why the proxy has not opened a tunnel.
@@ -69,7 +67,7 @@ func (p *serverProbe) proxyFailure(err error, isTimeout bool) Step {
 	if !isRefused {
 		err = &net.OpError{Op: "proxyconnect", Err: err}
 	}
-	result := explain(CauseNetwork, neterr.Describe(hostPort(p.URL), err))
+	result := failedWith(CauseNetwork, neterr.Describe(hostPort(p.URL), err))
 	switch {
 	case isTimeout:
 		result = Failed(CauseNetwork, "forward-proxy-timeout", hostPort(p.URL)+" was not reached: the proxy did not answer in time", "Check HTTPS_PROXY and NO_PROXY, and whether the proxy is working.")
@@ -79,13 +77,13 @@ func (p *serverProbe) proxyFailure(err error, isTimeout bool) Step {
 		result.Advice = "The proxy requires a user name and password: set them in HTTPS_PROXY, as in http://USER:PASSWORD@HOST:PORT. To bypass the proxy for this host, add the host to NO_PROXY."
 	case isRefused:
 		result.Advice += " Ask the proxy's administrator to allow connections to this host."
-		return p.blame(result) // it may not know the host
+		return p.blameMistypedURL(result) // it may not know the host
 	}
 	return result
 }
 
-// blame returns a failed step with a probable typing error in the server's URL as its first cause.
-func (s Server) blame(step Step) Step {
+// blameMistypedURL returns a failed step with a probable typing error in the server's URL as its first cause.
+func (s Server) blameMistypedURL(step Step) Step {
 	isServers := step.Cause == CauseConfiguration || step.Cause == CauseNetwork || step.Cause == s.Cause
 	if s.Intended != "" && isServers {
 		step.Text = s.Variable + " is probably mistyped: " + step.Text

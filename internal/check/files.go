@@ -126,8 +126,8 @@ func existingPart(path string) (part string, isDirectory bool) {
 	return "", false
 }
 
-// listed returns the first texts, at most maxListed, and how many more there are.
-func listed(all []string) []string {
+// limitList returns the first texts, at most maxListed, and how many more there are.
+func limitList(all []string) []string {
 	if more := len(all) - maxListed; more > 0 {
 		return append(slices.Clone(all[:maxListed]), fmt.Sprintf("and %d more", more))
 	}
@@ -135,4 +135,4 @@ func listed(all []string) []string {
 }
 
 // joinFirst joins the first texts.
-func joinFirst(all []string) string { return strings.Join(listed(all), ", ") }
+func joinFirst(all []string) string { return strings.Join(limitList(all), ", ") }

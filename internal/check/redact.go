@@ -24,8 +24,8 @@ const (
 )
 
 var (
-	// unusual matches what is not in host names, URLs, scopes and roles.
-	unusual         = regexp.MustCompile(`[^A-Za-z0-9.*_:/@-]+`)
+	// notInNames matches what is not in host names, URLs, scopes and roles.
+	notInNames      = regexp.MustCompile(`[^A-Za-z0-9.*_:/@-]+`)
 	notAlphanumeric = regexp.MustCompile(`[^a-z0-9]+`)
 )
 
@@ -46,14 +46,14 @@ func (r *redactor) addSecret(secret string) {
 	}
 }
 
-// names sanitizes a list of names. A secret may be split over several, so the whole list is checked too.
-func (r *redactor) names(names []string) []string {
+// sanitizeNames sanitizes a list of names. A secret may be split over several, so the whole list is checked too.
+func (r *redactor) sanitizeNames(names []string) []string {
 	text, clean := alphanumeric(strings.Join(names, "")), []string{}
 	if slices.ContainsFunc(r.forms, func(form string) bool { return strings.Contains(text, form) }) {
 		return append(clean, withheld)
 	}
 	for _, name := range names {
-		name = unusual.ReplaceAllString(name, "-")
+		name = notInNames.ReplaceAllString(name, "-")
 		if len(name) > maxWordLength {
 			name = name[:maxWordLength] + "..."
 		}
@@ -62,5 +62,5 @@ func (r *redactor) names(names []string) []string {
 		}
 		clean = append(clean, name)
 	}
-	return listed(clean)
+	return limitList(clean)
 }

@@ -46,8 +46,7 @@ var causeNames = map[Cause]string{
 // summarize completes the report.
 func (c *checker) summarize() {
 	r := &c.report
-	r.Causes, r.Interrupted = []Cause{}, c.ctx.Err() != nil
-	r.Summary = "All checks passed."
+	r.Interrupted, r.Summary = c.interrupted(), "All checks passed."
 	var problems []string
 	for _, step := range r.Steps {
 		if len(step.Warnings) > 0 {

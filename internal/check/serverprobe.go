@@ -39,7 +39,12 @@ type serverProbe struct {
 	err     error          // of the last request
 }
 
-func (c *checker) newServerProbe(s Server) *serverProbe {
+// probeFor returns the probe of a server. All accounts with that server share it.
+func (c *checker) probeFor(s Server) *serverProbe {
+	key := s.Name + " " + s.URL.String()
+	if p := c.probes[key]; p != nil {
+		return p
+	}
 	p := &serverProbe{Server: s, checker: c}
 	p.proxy, _ = c.Proxy(&http.Request{Method: http.MethodGet, URL: s.URL, Header: http.Header{}}) // an invalid variable means none
 	expect := func(name, target string) {
@@ -56,6 +61,7 @@ func (c *checker) newServerProbe(s Server) *serverProbe {
 	if s.URL.Scheme == "https" {
 		expect(stepTLS, hostPort(s.URL))
 	}
+	c.probes[key] = p
 	return p
 }
 
@@ -88,28 +94,28 @@ func (p *serverProbe) trace() *httptrace.ClientTrace {
 				for _, address := range info.Addrs {
 					addresses = append(addresses, address.String())
 				}
-				p.pass(stepDNS, p.firstHop().Hostname()+" is at "+joinFirst(addresses))
+				p.passStep(stepDNS, p.firstHop().Hostname()+" is at "+joinFirst(addresses))
 			}
 		},
-		ConnectStart: func(_, _ string) { p.pass(stepDNS, p.firstHop().Hostname()+" is an IP address") },
+		ConnectStart: func(_, _ string) { p.passStep(stepDNS, p.firstHop().Hostname()+" is an IP address") },
 		ConnectDone: func(_, address string, err error) {
 			if err == nil {
-				p.pass(stepTCP, "connected to "+address)
+				p.passStep(stepTCP, "connected to "+address)
 			}
 		},
-		TLSHandshakeStart: func() { p.pass(stepProxy, "tunnel to "+hostPort(p.URL)) },
+		TLSHandshakeStart: func() { p.passStep(stepProxy, "tunnel to "+hostPort(p.URL)) },
 		TLSHandshakeDone: func(state tls.ConnectionState, err error) {
 			if err == nil {
 				text := tls.VersionName(state.Version) + ", certificate valid until " + formatDate(state.PeerCertificates[0].NotAfter)
-				p.pass(stepTLS, text)
-				p.pass(stepProxyTLS, text)
+				p.passStep(stepTLS, text)
+				p.passStep(stepProxyTLS, text)
 			}
 		},
 	}
 }
 
-// pass reports that a step has passed, unless it has before: a client may open another connection.
-func (p *serverProbe) pass(name, text string) {
+// passStep reports that a step has passed, unless it has before: a client may open another connection.
+func (p *serverProbe) passStep(name, text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.pending) == 0 || p.pending[0].Name != p.Name+": "+name {
@@ -126,8 +132,8 @@ func (p *serverProbe) pass(name, text string) {
 func (p *serverProbe) runStep(step Step, account Account, send func() Step) (result Step) {
 	began := time.Now()
 	if p.down == "" {
-		result = p.blame(send())
-		p.settle()
+		result = p.blameMistypedURL(send())
+		p.finishConnection()
 	}
 	if began.Before(p.since) { // its time before is that of the connection
 		began = p.since
@@ -142,8 +148,8 @@ func (p *serverProbe) runStep(step Step, account Account, send func() Step) (res
 	return result
 }
 
-// settle is called after each request. If the first one has failed, so has the first step that has not passed.
-func (p *serverProbe) settle() {
+// finishConnection is called after each request. If the first one has failed, so has the first step that has not passed.
+func (p *serverProbe) finishConnection() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.settled {
@@ -164,21 +170,21 @@ func (p *serverProbe) settle() {
 }
 
 // probe tests the connection with a request that has no credentials, if there was no request before.
-func (p *serverProbe) probe() {
+func (p *serverProbe) probe(ctx context.Context) {
 	if p.settled {
 		return
 	}
-	ctx, cancel := context.WithTimeout(p.ctx, p.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
 	defer cancel()
 	request := &http.Request{Method: http.MethodGet, URL: p.URL, Header: http.Header{"User-Agent": {p.UserAgent}}}
 	if response, err := p.RoundTrip(request.WithContext(ctx)); err == nil {
 		_ = response.Body.Close() // only the connection counts
 	}
-	p.settle()
+	p.finishConnection()
 }
 
-// fromOwnServer names the server in a result, if it is not the one of most accounts.
-func (p *serverProbe) fromOwnServer() string {
+// ownServerSuffix names the server in a result, if it is not the one of most accounts.
+func (p *serverProbe) ownServerSuffix() string {
 	if u := p.URL.String(); u == p.Login.URL.String() || u == p.API.URL.String() {
 		return ""
 	}

@@ -53,9 +53,9 @@ func Failed(cause Cause, code, text, advice string) Step {
 // Skipped returns the result of a step that is not run.
 func Skipped(reason string) Step { return Step{Status: StatusSkipped, Text: "skipped: " + reason} }
 
-// finishStep records the result of a step, unless the check was interrupted meanwhile.
+// finishStep records the result of a step, unless the check was interrupted meanwhile. The first step has ended before the check.
 func (c *checker) finishStep(step Step, began time.Time, result Step) {
-	if c.ctx.Err() != nil {
+	if len(c.report.Steps) > 0 && c.interrupted() {
 		return
 	}
 	result.Name, result.Account, result.Target = step.Name, step.Account, step.Target

@@ -13,7 +13,7 @@ import (
 )
 
 // checkToken requests a token, and returns the value for the Authorization header, or "" without a token.
-func (c *checker) checkToken(account Account, report *AccountReport) (authorization string) {
+func (c *checker) checkToken(ctx context.Context, account Account, report *AccountReport) (authorization string) {
 	step := Step{Name: "token", Account: account.Name, Target: c.login.URL.String()}
 	set, ok := c.sets[account.Name]
 	if !ok {
@@ -22,8 +22,8 @@ func (c *checker) checkToken(account Account, report *AccountReport) (authorizat
 	}
 	var failure *tokensource.RefreshError
 	c.login.runStep(step, account, func() Step {
-		if authorization, failure = c.fetchToken(account, set, report); failure != nil {
-			return c.describeRefusal(account, set.Credentials, failure)
+		if authorization, failure = c.fetchToken(ctx, account, set, report); failure != nil {
+			return c.describeTokenFailure(account, set.Credentials, failure)
 		}
 		return c.describeToken(account, set, strings.TrimPrefix(authorization, "Bearer "), report)
 	})
@@ -35,8 +35,8 @@ func (c *checker) checkToken(account Account, report *AccountReport) (authorizat
 
 // fetchToken makes one token request, exactly as the broker makes it. It returns neither a token nor a failure if the check was
 // interrupted.
-func (c *checker) fetchToken(account Account, set tokensource.CredentialSet, report *AccountReport) (authorization string, failure *tokensource.RefreshError) {
-	running, stop := context.WithCancel(c.ctx)
+func (c *checker) fetchToken(ctx context.Context, account Account, set tokensource.CredentialSet, report *AccountReport) (authorization string, failure *tokensource.RefreshError) {
+	running, stop := context.WithCancel(ctx)
 	defer stop()
 	source, err := tokensource.New(tokensource.Config{
 		Account: account.Name,
@@ -71,12 +71,12 @@ func (c *checker) fetchToken(account Account, set tokensource.CredentialSet, rep
 // describeToken describes a token, and adds its claims to the account's report.
 func (c *checker) describeToken(account Account, set tokensource.CredentialSet, token string, report *AccountReport) Step {
 	c.redact.addSecret(token)
-	text := fmt.Sprintf("received%s, valid for %.0f s", c.login.fromOwnServer(), report.LifetimeSeconds)
+	text := fmt.Sprintf("received%s, valid for %.0f s", c.login.ownServerSuffix(), report.LifetimeSeconds)
 	contents, ok := readClaims(token)
 	if !ok {
 		return Passed(text + "; opaque token, contents unknown")
 	}
-	report.Audience, report.Scopes, report.Roles = c.redact.names(contents.audience), c.redact.names(contents.scopes), c.redact.names(contents.roles)
+	report.Audience, report.Scopes, report.Roles = c.redact.sanitizeNames(contents.audience), c.redact.sanitizeNames(contents.scopes), c.redact.sanitizeNames(contents.roles)
 	for i, names := range [][]string{report.Audience, report.Scopes, report.Roles} {
 		if len(names) > 0 {
 			text += "; " + []string{"audience", "scopes", "roles"}[i] + " " + strings.Join(names, ", ")
@@ -95,8 +95,8 @@ func (c *checker) describeToken(account Account, set tokensource.CredentialSet, 
 	return Passed(text, warnings...)
 }
 
-// describeRefusal describes a failed token request, the likely cause first.
-func (c *checker) describeRefusal(account Account, pair tokensource.Credentials, failure *tokensource.RefreshError) Step {
+// describeTokenFailure describes a failed token request, the likely cause first.
+func (c *checker) describeTokenFailure(account Account, pair tokensource.Credentials, failure *tokensource.RefreshError) Step {
 	result := Failed(CauseLoginServer, failure.Code(), failure.Reason, failure.Advice)
 	switch {
 	case failure.Status == http.StatusTooManyRequests:
