@@ -27,7 +27,7 @@ func allowCommand(ctx context.Context, i invocation) int {
 	}
 	switch {
 	case list.Mode == "", list.Line != "" && variable != "BROKER_ALLOW", patterns != "" && !arePatterns(patterns):
-		printLine(i.stderr, "%s allow: the admin listener %v", i.program, errNoBroker)
+		printLine(i.stderr, "%s allow: the admin listener %v", i.program, errOtherProgram)
 		return exitFailure
 	case patterns == "" && *caller != "":
 		printLine(i.stderr, "%s allow: the caller %q has used nothing since the broker started: check the name, or let it work", i.program, *caller)

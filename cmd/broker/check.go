@@ -30,7 +30,7 @@ func checkCommand(ctx context.Context, i invocation) int {
 		return exitConfig
 	}
 	server.SilenceStandardLog()
-	checkConfig := i.checkConfig()
+	checkConfig := i.loadCheckConfig()
 	checkConfig.Timeout = *timeout
 	printer := checkPrinter{i.stdout, map[string]bool{}}
 	if !*asJSON {
@@ -54,8 +54,8 @@ func checkCommand(ctx context.Context, i invocation) int {
 	return exitOK
 }
 
-// checkConfig returns what to check. With an invalid configuration, that is the only step.
-func (i invocation) checkConfig() check.Config {
+// loadCheckConfig returns what to check. With an invalid configuration, that is the only step.
+func (i invocation) loadCheckConfig() check.Config {
 	began := time.Now()
 	variables := config.Environment(i.environ)
 	c, problems := config.Load(i.environ)
@@ -68,7 +68,7 @@ func (i invocation) checkConfig() check.Config {
 	if len(problems) == 0 {
 		var skippedAccounts []string
 		var err error
-		if checkConfig, skippedAccounts, err = i.requestsToCheck(c); err != nil {
+		if checkConfig, skippedAccounts, err = i.checkConfigFrom(c); err != nil {
 			problems = append(problems, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()})
 		}
 		reading, keyFiles, err := examineCallers(c)

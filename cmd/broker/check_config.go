@@ -16,9 +16,9 @@ import (
 	"etrusted-broker/tokensource/redisstore"
 )
 
-// requestsToCheck returns what is to be checked with a valid configuration. It returns warnings, and an error about
+// checkConfigFrom returns what is to be checked with a valid configuration. It returns warnings, and an error about
 // ETRUSTED_ACCOUNTS_DIR.
-func (i invocation) requestsToCheck(c config.Config) (check.Config, []string, error) {
+func (i invocation) checkConfigFrom(c config.Config) (check.Config, []string, error) {
 	accounts, warnings, err := allAccounts(c)
 	files := []check.File{
 		{Path: c.AccessKeyFile, Secret: true}, {Path: c.TLSKeyFile, Secret: true}, {Path: c.TokenStoreFile, Secret: true},
@@ -37,7 +37,7 @@ func (i invocation) requestsToCheck(c config.Config) (check.Config, []string, er
 		API:   check.Server{Name: "API", Variable: "ETRUSTED_API_URL", URL: c.API, Transport: server.NewAPITransport(c.API, c, network), Cause: check.CauseAPI},
 		OwnServer: func(s check.Server, own *url.URL, file string) check.Server {
 			network.UseResolverFor(own.Hostname())
-			s.Variable, s.URL, s.OtherServer, s.Intended = file, own, check.CauseConfiguration, intendedURL(own)
+			s.Variable, s.URL, s.OtherServer, s.Intended = file, own, check.CauseConfiguration, similarETrustedURL(own)
 			if s.Cause == check.CauseAPI {
 				s.Transport = server.NewAPITransport(own, c, network)
 			}
@@ -46,7 +46,7 @@ func (i invocation) requestsToCheck(c config.Config) (check.Config, []string, er
 		Proxy: http.ProxyFromEnvironment,
 
 		Audience:       c.Audience,
-		CustomAudience: !isStandard("ETRUSTED_AUDIENCE", c.Audience),
+		CustomAudience: !isDefaultValue("ETRUSTED_AUDIENCE", c.Audience),
 		Scopes:         c.Scopes,
 		Accounts:       accounts,
 		Files:          slices.DeleteFunc(files, func(file check.File) bool { return file.Path == "" }),
@@ -55,8 +55,8 @@ func (i invocation) requestsToCheck(c config.Config) (check.Config, []string, er
 		AppURL:         app.url(),
 	}
 	for _, s := range []*check.Server{&checkConfig.Login, &checkConfig.API} {
-		if s.OtherServer = check.CauseNetwork; !isStandard(s.Variable, s.URL.String()) {
-			s.OtherServer, s.Intended = check.CauseConfiguration, intendedURL(s.URL)
+		if s.OtherServer = check.CauseNetwork; !isDefaultValue(s.Variable, s.URL.String()) {
+			s.OtherServer, s.Intended = check.CauseConfiguration, similarETrustedURL(s.URL)
 		}
 	}
 	if c.Store != nil {
@@ -66,13 +66,13 @@ func (i invocation) requestsToCheck(c config.Config) (check.Config, []string, er
 	return checkConfig, warnings, err
 }
 
-// isStandard reports whether value is the default of a variable.
-func isStandard(name, value string) bool {
+// isDefaultValue reports whether value is the default of a variable.
+func isDefaultValue(name, value string) bool {
 	return slices.ContainsFunc(config.Variables(), func(v config.Variable) bool { return v.Name == name && v.Fallback == value })
 }
 
-// intendedURL returns the URL of eTrusted that u misspells in at most three characters; empty if no such URL is known.
-func intendedURL(u *url.URL) string {
+// similarETrustedURL returns the URL of eTrusted that u misspells in at most three characters; empty if no such URL is known.
+func similarETrustedURL(u *url.URL) string {
 	nearest, edits := spelling.Nearest(u.String(), []string{
 		"https://api.etrusted.com", "https://login.etrusted.com/oauth/token",
 		"https://api.etrusted.site", "https://login-qa.etrusted.com/oauth/token",

@@ -131,7 +131,7 @@ func (l listenAddress) step(identify identify) check.ExtraStep {
 					return check.Passed("in use by " + program)
 				}
 				return check.Failed(check.CauseMachine, "address-in-use", l.display+" is in use by "+program,
-					"Stop that program ("+findListener()+"), or set "+l.variable+" to another address.")
+					"Stop that program ("+listenerLookupHint()+"), or set "+l.variable+" to another address.")
 			}
 		}
 		switch {
@@ -145,8 +145,8 @@ func (l listenAddress) step(identify identify) check.ExtraStep {
 	}}
 }
 
-// findListener names the commands that show which program listens.
-func findListener() string {
+// listenerLookupHint names the commands that show which program listens.
+func listenerLookupHint() string {
 	if runtime.GOOS == "windows" {
 		return "'netstat -ano' shows its process ID in the last column, and 'tasklist /svc' its name"
 	}
@@ -205,15 +205,13 @@ func identifyAdmin(ctx context.Context, l listenAddress) (program string, isBrok
 		program, _ = identifyApp(ctx, l)
 		return program, false
 	}
+	const maxVersion = 80 // longer than a broker's
 	state := "ready"
 	if !status.Ready {
 		state = "not ready: " + strings.TrimSpace(status.NotReadyReason)
 	}
-	return "a broker (version " + printable.Escape(status.Version, maxVersion) + "), " + printable.Escape(state, maxReason), true
+	return "a broker (version " + printable.Escape(status.Version, maxVersion) + "), " + printable.Escape(state, maxPeerText), true
 }
-
-// maxVersion is longer than the version of a broker.
-const maxVersion = 80
 
 // get sends a request, without anything secret, to the program that listens on the address. It reads so much of the response.
 func (l listenAddress) get(ctx context.Context, path string, limit int64) (code int, header http.Header, body []byte, err error) {

@@ -16,7 +16,7 @@ type checkPrinter struct {
 	advised map[string]bool
 }
 
-var marks = map[check.Status]string{check.StatusOK: "✓", check.StatusFailed: "✗", check.StatusSkipped: "–"}
+var statusMarks = map[check.Status]string{check.StatusOK: "✓", check.StatusFailed: "✗", check.StatusSkipped: "–"}
 
 // step writes a step. It repeats no advice.
 func (p checkPrinter) step(s check.Step) {
@@ -31,7 +31,7 @@ func (p checkPrinter) step(s check.Step) {
 	if s.Code != "" {
 		text += " [" + s.Code + "]"
 	}
-	p.line("%s %-20s %7s  %s", marks[s.Status], s.Title(), duration, text) // the longest name has 19 characters
+	p.line("%s %-20s %7s  %s", statusMarks[s.Status], s.Title(), duration, text) // the longest name has 19 characters
 	for _, warning := range s.Warnings {
 		p.line("      ! %s", warning)
 	}

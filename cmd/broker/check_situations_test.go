@@ -321,7 +321,7 @@ func TestRecognisesMistypedURLs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := intendedURL(u); got != want {
+		if got := similarETrustedURL(u); got != want {
 			t.Errorf("%s: got %q, want %q", text, got, want)
 		}
 	}

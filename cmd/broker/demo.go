@@ -18,8 +18,8 @@ import (
 
 const demoCommandName = "demo"
 
-// demoLifetime is the lifetime of the demo's tokens: short, so that refreshes can be watched.
-const demoLifetime = 30 * time.Second
+// demoTokenLifetime is the lifetime of the demo's tokens: short, so that refreshes can be watched.
+const demoTokenLifetime = 30 * time.Second
 
 func demoCommand(ctx context.Context, i invocation) int {
 	url, stop, err := startFake(ctx)
@@ -43,7 +43,7 @@ func startFake(ctx context.Context) (url string, stop func(), _ error) {
 		return "", nil, fmt.Errorf("cannot start the fake eTrusted: %w", err)
 	}
 	eTrusted := &http.Server{
-		Handler:           fakeetrusted.New(fakeetrusted.Options{Lifetime: demoLifetime}),
+		Handler:           fakeetrusted.New(fakeetrusted.Options{Lifetime: demoTokenLifetime}),
 		ReadHeaderTimeout: 10 * time.Second,
 	}
 	go func() {
@@ -64,9 +64,9 @@ func demoEnvironment(environ []string, url string) []string {
 		"ETRUSTED_CLIENT_SECRET="+fakeetrusted.DefaultClientSecret)
 }
 
-// moreRequests returns commands with characters that need quotes. cmd.exe knows no single quotes, and JSON in double quotes is
+// exampleRequests returns commands with characters that need quotes. cmd.exe knows no single quotes, and JSON in double quotes is
 // written differently there and in each version of PowerShell.
-func moreRequests(curl, url string) string {
+func exampleRequests(curl, url string) string {
 	if runtime.GOOS == "windows" {
 		return fmt.Sprintf(`%s "%s/reviews?count=2&rating=5"`, curl, url)
 	}
@@ -88,7 +88,7 @@ The broker is running in front of a fake eTrusted with sample data.
 Try, in another terminal:
 
   %[1]s %[2]s/channels
-  %[4]s`, curl, usage.URL, fake, moreRequests(curl, usage.URL))
+  %[4]s`, curl, usage.URL, fake, exampleRequests(curl, usage.URL))
 	if l.Admin != nil {
 		printLine(i.stdout, `
 Tokens live %[2]v here. To watch one being refreshed, open the status page in a browser:
@@ -98,7 +98,7 @@ Tokens live %[2]v here. To watch one being refreshed, open the status page in a 
 or ask for the same facts:
 
   %[3]s http://%[1]s/status.json
-  %[3]s http://%[1]s/metrics`, server.LocalAddress(l.Admin), demoLifetime, server.CurlCommand)
+  %[3]s http://%[1]s/metrics`, server.LocalAddress(l.Admin), demoTokenLifetime, server.CurlCommand)
 	}
 	printLine(i.stdout, "\nCtrl-C ends it.\n")
 }

@@ -20,8 +20,8 @@ import (
 // probeTimeout is for one request to the admin listener on the same machine.
 const probeTimeout = 3 * time.Second
 
-// maxReason is more than a broker says of why it is not ready.
-const maxReason = 1 << 10
+// maxPeerText bounds a line of text from whatever listens at an address: more than a broker says of why it is not ready.
+const maxPeerText = 1 << 10
 
 func healthCommand(ctx context.Context, i invocation) int {
 	address, ok := i.adminAddress("health")
@@ -35,8 +35,8 @@ func healthCommand(ctx context.Context, i invocation) int {
 	return exitOK
 }
 
-// waitPause is the interval of the wait command, short enough for a start script not to notice.
-const waitPause = 100 * time.Millisecond
+// waitInterval is the interval of the wait command, short enough for a start script not to notice.
+const waitInterval = 100 * time.Millisecond
 
 func waitCommand(ctx context.Context, i invocation) int {
 	flags := i.flags("wait")
@@ -71,23 +71,23 @@ func waitReady(ctx context.Context, address string, timeout time.Duration) error
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("gave up after %v: %w", timeout, last)
-		case <-time.After(waitPause):
+		case <-time.After(waitInterval):
 		}
 	}
 }
 
 // adminAddress returns the address of the admin listener. health and wait need no other variable: they may run where the
 // credentials are not available.
-func (i invocation) adminAddress(name string) (string, bool) {
+func (i invocation) adminAddress(command string) (address string, ok bool) {
 	_, _ = i.addPackageVariables(packageDir)            // a user who may not read them has the defaults
 	c, _ := config.Parse(config.Environment(i.environ)) // a string variable cannot be invalid here
 	if c.AdminListen == "" {
-		printLine(i.stderr, "%s %s: BROKER_ADMIN_LISTEN is empty: set it to the address that the broker uses", i.program, name)
+		printLine(i.stderr, "%s %s: BROKER_ADMIN_LISTEN is empty: set it to the address that the broker uses", i.program, command)
 		return "", false
 	}
 	host, err := config.SplitListen(c.AdminListen)
 	if err != nil {
-		printLine(i.stderr, "%s %s: BROKER_ADMIN_LISTEN: %v", i.program, name, err)
+		printLine(i.stderr, "%s %s: BROKER_ADMIN_LISTEN: %v", i.program, command, err)
 		return "", false
 	}
 	_, port, _ := net.SplitHostPort(c.AdminListen) // it is known to be one
@@ -125,5 +125,5 @@ func probe(ctx context.Context, address, path string) error {
 	if err != nil || len(text) == 0 {
 		return fmt.Errorf("%s answers %d", path, response.StatusCode)
 	}
-	return errors.New(printable.Escape(strings.TrimSpace(string(text)), maxReason)) // of whatever listens there
+	return errors.New(printable.Escape(strings.TrimSpace(string(text)), maxPeerText)) // of whatever listens there
 }

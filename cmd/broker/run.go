@@ -17,11 +17,10 @@ import (
 
 const runCommandName = "run"
 
-// The exit codes of the command run if COMMAND cannot be run, and if a signal has ended it, as in a shell.
+// The exit codes of the command run if COMMAND cannot be run, as in a shell.
 const (
 	exitCannotRun = 126
 	exitNotFound  = 127
-	exitSignal    = 128 // plus the signal's number
 )
 
 // runCommand starts a broker, waits for its token, runs COMMAND with variables that lead it to the broker, and returns COMMAND's
@@ -182,7 +181,7 @@ func (i invocation) runChild(args, environ []string) int {
 	}()
 	_ = command.Wait() // the state has the result
 	if status, ok := command.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		return exitSignal + int(status.Signal())
+		return 128 + int(status.Signal()) // as a shell does
 	}
 	return command.ProcessState.ExitCode()
 }

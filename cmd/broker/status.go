@@ -30,7 +30,7 @@ func statusCommand(ctx context.Context, i invocation) int {
 		printLine(i.stdout, "%s", printable.Escape(status.document, math.MaxInt))
 	} else {
 		for _, line := range status.lines() {
-			printLine(i.stdout, "%s", printable.Escape(line, maxReason))
+			printLine(i.stdout, "%s", printable.Escape(line, maxPeerText))
 		}
 	}
 	if !status.Ready {
@@ -39,9 +39,9 @@ func statusCommand(ctx context.Context, i invocation) int {
 	return exitOK
 }
 
-// runningStatus returns the status of the running broker for the command with that name, and exitOK, or prints why it has no status.
-func (i invocation) runningStatus(ctx context.Context, name string) (status brokerStatus, code int) {
-	address, ok := i.adminAddress(name)
+// runningStatus returns the status of the running broker for a command, and exitOK, or prints why it has no status.
+func (i invocation) runningStatus(ctx context.Context, command string) (status brokerStatus, code int) {
+	address, ok := i.adminAddress(command)
 	if !ok {
 		return status, exitConfig
 	}
@@ -49,11 +49,11 @@ func (i invocation) runningStatus(ctx context.Context, name string) (status brok
 	defer cancel()
 	status, err := readStatus(ctx, listenAddress{network: "tcp", address: address})
 	switch {
-	case errors.Is(err, errNoBroker):
-		printLine(i.stderr, "%s %s: %s %v", i.program, name, address, err)
+	case errors.Is(err, errOtherProgram):
+		printLine(i.stderr, "%s %s: %s %v", i.program, command, address, err)
 		return status, exitFailure
 	case err != nil:
-		printLine(i.stderr, "%s %s: %v: is it running?", i.program, name, neterr.Describe("the broker's admin listener on "+address, err))
+		printLine(i.stderr, "%s %s: %v: is it running?", i.program, command, neterr.Describe("the broker's admin listener on "+address, err))
 		return status, exitFailure
 	default:
 		return status, exitOK
@@ -88,9 +88,10 @@ type componentStatus struct {
 	LatencySeconds float64 `json:"latency_seconds"`
 }
 
-var errNoBroker = errors.New("is in use by another program, or by a broker of another version")
+// errOtherProgram means that no broker of this version listens at an address.
+var errOtherProgram = errors.New("is in use by another program, or by a broker of another version")
 
-// readStatus reads the status from a broker's admin listener. Its error is errNoBroker if another program answers.
+// readStatus reads the status from a broker's admin listener. Its error is errOtherProgram if another program responds.
 func readStatus(ctx context.Context, l listenAddress) (status brokerStatus, err error) {
 	// An account takes up to 15 kB, with a token request in each minute of the last hour, so this is enough for a thousand.
 	const maxStatus = 16 << 20
@@ -100,7 +101,7 @@ func readStatus(ctx context.Context, l listenAddress) (status brokerStatus, err 
 	}
 	var document bytes.Buffer
 	if code != http.StatusOK || json.Compact(&document, body) != nil || json.Unmarshal(body, &status) != nil || status.Version == "" || status.Accounts == nil {
-		return status, errNoBroker
+		return status, errOtherProgram
 	}
 	status.document = document.String()
 	return status, nil
