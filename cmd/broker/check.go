@@ -56,14 +56,17 @@ func checkCommand(ctx context.Context, i invocation) int {
 
 // loadCheckConfig returns what to check. With an invalid configuration, that is the only step.
 func (i invocation) loadCheckConfig() check.Config {
-	began := time.Now()
-	variables := config.Environment(i.environ)
+	began, variables := time.Now(), config.Environment(i.environ)
 	c, problems := config.Load(i.environ)
-	problems = improveFileErrors(append(problems, c.LateFiles...), variables)
+	problems = append(problems, c.LateFiles...)
+	improveFileErrors(problems, variables)
+	// crypto/x509 ignores a missing file, and would wait for a pipe.
+	if path := variables["SSL_CERT_FILE"]; path != "" && len(c.IneffectiveVariables) == 0 && check.FileProblem(path) != "" {
+		problems = append(problems, config.Error{Variable: "SSL_CERT_FILE", Message: check.FileProblem(path)})
+	}
 	proxyProblems, warnings := checkProxyURL(variables)
 	problems = append(problems, proxyProblems...)
-	warnings = append(warnings, config.IgnoredVariables(i.environ)...)
-	unknown := config.UnknownVariables(i.environ)
+	warnings = append(warnings, c.IneffectiveVariables...)
 	var checkConfig check.Config
 	if len(problems) == 0 {
 		var skippedAccounts []string
@@ -79,27 +82,21 @@ func (i invocation) loadCheckConfig() check.Config {
 		checkConfig.Curl = curlLine(c, appListener(c), checkConfig.Accounts, reading.Callers)
 		warnings = slices.Concat(warnings, skippedAccounts, reading.Problems)
 	}
-	checkConfig.Configuration, checkConfig.Began = check.Passed("settings are valid", append(unknown, warnings...)...), began
+	checkConfig.Configuration, checkConfig.Began = check.Passed("settings are valid", append(c.UnknownVariables, warnings...)...), began
 	if len(problems) > 0 {
-		checkConfig.Configuration = invalidConfiguration(problems, unknown, warnings)
+		checkConfig.Configuration = invalidConfiguration(problems, c.UnknownVariables, warnings)
 	}
 	return checkConfig
 }
 
-// improveFileErrors replaces the messages about files that cannot be used by better ones, and adds that about SSL_CERT_FILE, of which
-// crypto/x509 ignores a missing file, and would wait for a pipe.
-func improveFileErrors(problems []config.Error, variables map[string]string) []config.Error {
+// improveFileErrors replaces the messages about files that cannot be used by better ones.
+func improveFileErrors(problems []config.Error, variables map[string]string) {
 	for i, problem := range problems {
 		isFile := strings.HasSuffix(problem.Variable, "_FILE") && !strings.HasPrefix(problem.Message, "must be ") // a path
 		if better := check.FileProblem(variables[problem.Variable]); isFile && better != "" {
 			problems[i].Message = better
 		}
 	}
-	path := variables["SSL_CERT_FILE"]
-	if path != "" && len(config.IgnoredVariables([]string{"SSL_CERT_FILE=" + path})) == 0 && check.FileProblem(path) != "" {
-		problems = append(problems, config.Error{Variable: "SSL_CERT_FILE", Message: check.FileProblem(path)})
-	}
-	return problems
 }
 
 // invalidConfiguration returns the result for problems. If a variable is not set, a misspelt name comes first.

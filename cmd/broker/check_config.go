@@ -27,7 +27,7 @@ func (i invocation) checkConfigFrom(c config.Config) (check.Config, []string, er
 	for _, account := range accounts {
 		files = append(files, check.File{Path: account.Credentials.ID.File, Secret: true}, check.File{Path: account.Credentials.Secret.File, Secret: true})
 	}
-	if len(config.IgnoredVariables(i.environ)) == 0 {
+	if len(c.IneffectiveVariables) == 0 {
 		files = append(files, check.File{Path: config.Environment(i.environ)["SSL_CERT_FILE"]})
 	}
 	app, admin, network := appListener(c), adminListener(c), server.NewNetwork(c)

@@ -18,7 +18,7 @@ type childEnv struct{ environ []string }
 
 // newChildEnv returns an environment without the variables that contain or name a secret.
 func newChildEnv(environ []string) *childEnv {
-	secret := append(config.CredentialVariables(), "CREDENTIALS_DIRECTORY")
+	secret := append(config.SecretOrPathVariables(), "CREDENTIALS_DIRECTORY")
 	return &childEnv{slices.DeleteFunc(slices.Clone(environ), func(pair string) bool {
 		name, _, _ := strings.Cut(pair, "=")
 		return slices.Contains(secret, name)

@@ -131,7 +131,7 @@ func (i invocation) loadConfig() (config.Config, bool) {
 	c, problems := config.Load(i.environ)
 	i.nameSources(c.Settings)
 	if len(problems) > 0 {
-		for _, warning := range config.UnknownVariables(i.environ) { // a misspelt name may explain what is missing
+		for _, warning := range c.UnknownVariables { // a misspelt name may explain what is missing
 			printLine(i.stderr, "%s: warning: %s", i.program, warning)
 		}
 	}

@@ -33,7 +33,7 @@ var excludedSources = map[string]string{
 	"cmd/broker/check_listen.go":           "steps of check",
 	"cmd/broker/check_print.go":            "what is around the steps of check",
 	"cmd/broker/run.go:register":           "the help",
-	"cmd/broker/demo.go:exampleRequests":      "what the demo prints",
+	"cmd/broker/demo.go:exampleRequests":   "what the demo prints",
 	"cmd/broker/demo.go:printIntroduction": "what the demo prints",
 	"internal/server/usage.go":             "commands to paste",
 	"proxy/localca/certificate.go":         "the content of a certificate, and errors of crypto/rand",

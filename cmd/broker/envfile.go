@@ -57,7 +57,7 @@ func (i *invocation) addVariables(variables []string, file string) {
 	for _, pair := range variables {
 		name, value, _ := strings.Cut(pair, "=")
 		i.sources[name] = file
-		if slices.Contains(config.StandardVariables(), name) {
+		if slices.Contains(config.ProxyAndCAVariables(), name) {
 			_ = os.Setenv(name, value) // packages net/http and crypto/x509 read them from the process; these names are valid
 		}
 	}

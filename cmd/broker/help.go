@@ -62,7 +62,7 @@ func configCommand(_ context.Context, i invocation) int {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", s.Name, printable.Escape(s.Value, math.MaxInt), s.Source, s.Meaning)
 	}
 	_ = table.Flush()
-	for _, warning := range config.IgnoredVariables(i.environ) {
+	for _, warning := range c.IneffectiveVariables {
 		printLine(i.stderr, "%s: warning: %s", i.program, warning)
 	}
 	i.printErrors(problems)

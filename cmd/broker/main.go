@@ -33,7 +33,7 @@ func main() {
 			os.Exit(exitFailure)
 		}()
 	}
-	for _, name := range config.StandardVariables() { // as config.Environment does
+	for _, name := range config.ProxyAndCAVariables() { // as config.Environment does
 		if value := os.Getenv(name); strings.HasSuffix(value, "\r") {
 			_ = os.Setenv(name, strings.TrimSuffix(value, "\r"))
 		}

@@ -79,18 +79,17 @@ func waitReady(ctx context.Context, address string, timeout time.Duration) error
 // adminAddress returns the address of the admin listener. health and wait need no other variable: they may run where the
 // credentials are not available.
 func (i invocation) adminAddress(command string) (address string, ok bool) {
-	_, _ = i.addPackageVariables(packageDir)            // a user who may not read them has the defaults
-	c, _ := config.Parse(config.Environment(i.environ)) // a string variable cannot be invalid here
+	_, _ = i.addPackageVariables(packageDir)                     // a user who may not read them has the defaults
+	c, _ := config.ParseVariables(config.Environment(i.environ)) // a string variable cannot be invalid here
 	if c.AdminListen == "" {
 		printLine(i.stderr, "%s %s: BROKER_ADMIN_LISTEN is empty: set it to the address that the broker uses", i.program, command)
 		return "", false
 	}
-	host, err := config.SplitListen(c.AdminListen)
+	host, port, err := config.SplitListenAddress(c.AdminListen)
 	if err != nil {
 		printLine(i.stderr, "%s %s: BROKER_ADMIN_LISTEN: %v", i.program, command, err)
 		return "", false
 	}
-	_, port, _ := net.SplitHostPort(c.AdminListen) // it is known to be one
 	return net.JoinHostPort(reachableHost(host), port), true
 }
 

@@ -28,7 +28,6 @@ func (i invocation) serve(ctx context.Context, c config.Config, reload <-chan os
 	err := server.Run(ctx, c, server.Options{
 		Build:       server.Build{Version: version, Revision: revision},
 		Log:         i.stderr,
-		Environ:     i.environ,
 		OnListening: onListening,
 		Reload:      reload,
 	})

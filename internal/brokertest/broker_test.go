@@ -20,7 +20,7 @@ func TestStartRunsBrokerUntilStop(t *testing.T) {
 		if len(problems) > 0 {
 			return 2
 		}
-		if err := server.Run(ctx, c, server.Options{Log: stderr, Environ: environ, OnListening: func(server.Listeners) {}}); err != nil {
+		if err := server.Run(ctx, c, server.Options{Log: stderr, OnListening: func(server.Listeners) {}}); err != nil {
 			return 1
 		}
 		return 0

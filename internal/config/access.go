@@ -28,27 +28,27 @@ func (c Config) accessKeys() (keys []tokensource.Secret, source string, err erro
 	if err != nil || source == "" {
 		return nil, source, err
 	}
-	key, err = tokensource.ParseSecret([]byte(key.Reveal()))
-	keys, err = checkAccessKeys([]tokensource.Secret{key}, err)
-	return keys, source, err
+	if key, err = tokensource.ParseSecret([]byte(key.Reveal())); err != nil {
+		return nil, source, err
+	}
+	keys = []tokensource.Secret{key}
+	return keys, source, checkAccessKeys(keys)
 }
 
 // ReadAccessKeys reads the access keys from a file, one a line.
 func ReadAccessKeys(file string) ([]tokensource.Secret, error) {
-	return checkAccessKeys(readVariableFile(file, tokensource.ReadSecretLines))
+	keys, err := readVariableFile(file, tokensource.ReadSecretLines)
+	return keys, cmp.Or(err, checkAccessKeys(keys))
 }
 
 // checkAccessKeys rejects a key that no request could send: a field value has no spaces at its ends.
-func checkAccessKeys(keys []tokensource.Secret, err error) ([]tokensource.Secret, error) {
-	if err != nil {
-		return nil, err
-	}
+func checkAccessKeys(keys []tokensource.Secret) error {
 	for _, key := range keys {
 		if strings.TrimSpace(key.Reveal()) != key.Reveal() {
-			return nil, errors.New("must not begin or end with a space")
+			return errors.New("must not begin or end with a space")
 		}
 	}
-	return keys, nil
+	return nil
 }
 
 // RequiresAuthentication reports whether apps must authenticate.
@@ -72,7 +72,7 @@ func (c Config) checkListen() error {
 		}
 		return nil
 	}
-	host, err := SplitListen(c.Listen)
+	host, _, err := SplitListenAddress(c.Listen)
 	switch {
 	case err != nil && runtime.GOOS == "windows": // there, package unixsocket refuses a path
 		return err
@@ -90,7 +90,7 @@ func (c Config) checkInterceptListen() error {
 	if c.InterceptListen == "" {
 		return nil
 	}
-	host, err := SplitListen(c.InterceptListen)
+	host, _, err := SplitListenAddress(c.InterceptListen)
 	if err == nil {
 		err = c.CheckIntercept()
 	}
@@ -135,16 +135,16 @@ func UnixPath(address string) (string, bool) {
 	return strings.CutPrefix(address, "unix://")
 }
 
-// SplitListen returns the host in HOST:PORT, after checking the port.
-func SplitListen(address string) (host string, err error) {
-	host, port, err := net.SplitHostPort(address)
+// SplitListenAddress returns the parts of HOST:PORT, after checking the port.
+func SplitListenAddress(address string) (host, port string, err error) {
+	host, port, err = net.SplitHostPort(address)
 	if err != nil {
-		return "", errors.New("must be HOST:PORT, such as 127.0.0.1:8080")
+		return "", "", errors.New("must be HOST:PORT, such as 127.0.0.1:8080")
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return "", errors.New("must be HOST:PORT with a port from 0 to 65535, such as 127.0.0.1:8080")
+		return "", "", errors.New("must be HOST:PORT with a port from 0 to 65535, such as 127.0.0.1:8080")
 	}
-	return host, nil
+	return host, port, nil
 }
 
 // checkProxy rejects a proxy that is the broker itself: HTTPS_PROXY was meant for the environment of the app.
@@ -173,5 +173,5 @@ func checkAllowedHosts(hosts []string) error {
 	return nil
 }
 
-// ShortKey is the length in bytes below which a key can be found by trying.
-const ShortKey = 16
+// MinSafeKeyLength is the length in bytes below which a key can be found by trying.
+const MinSafeKeyLength = 16

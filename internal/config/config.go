@@ -87,6 +87,9 @@ type Config struct {
 	AccessKeys         []tokensource.Secret
 	Settings           []Setting // all variables, with displayable values
 	systemdCredentials string    // the directory of copies that systemd made at the start, which never change; usually empty
+	// UnknownVariables are warnings about variables that look like the broker's but are not, and IneffectiveVariables about those
+	// that have no effect on this system. They contain names, never values.
+	UnknownVariables, IneffectiveVariables []string
 	// LateFiles are the problems with files of credentials that are missing or empty. The broker waits for them.
 	LateFiles []Error
 }
@@ -132,10 +135,11 @@ func (e Error) Code() string {
 // then have the effective values, whether they come from a variable or a file.
 func Load(environ []string) (Config, []Error) {
 	variables := Environment(environ)
-	c, invalid := Parse(variables)
+	c, invalid := ParseVariables(variables)
 	problems := slices.DeleteFunc(invalid, func(p Error) bool { return isQuoted(variables[p.Variable]) })
-	problems = append(problems, quotedVariables(variables)...)
-	problems = append(problems, misspeltProtections(variables)...)
+	misspelt, unknown := unknownVariables(variables)
+	problems = slices.Concat(problems, quotedValueErrors(variables), misspelt)
+	c.UnknownVariables, c.IneffectiveVariables = unknown, ineffectiveVariables(variables)
 	c.systemdCredentials = variables["CREDENTIALS_DIRECTORY"]
 	c.Scopes = strings.Fields(strings.Join(c.Scopes, " "))
 	check := func(variable string, err error) {
@@ -173,7 +177,7 @@ func Load(environ []string) (Config, []Error) {
 	var source string
 	c.AccessKeys, source, err = c.accessKeys()
 	check(source, err)
-	if len(c.AccessKeys) > 0 {
+	if err == nil && len(c.AccessKeys) > 0 {
 		c.AccessKey = c.AccessKeys[0]
 	}
 	if c.CallersDir != "" {
@@ -181,7 +185,7 @@ func Load(environ []string) (Config, []Error) {
 	}
 	check("BROKER_LISTEN", c.checkListen())
 	if c.AdminListen != "" {
-		_, err = SplitListen(c.AdminListen)
+		_, _, err = SplitListenAddress(c.AdminListen)
 		check("BROKER_ADMIN_LISTEN", err)
 	}
 	check("BROKER_INTERCEPT_LISTEN", c.checkInterceptListen())
@@ -275,9 +279,9 @@ func checkDir(path string) error {
 	return nil
 }
 
-// Parse sets the fields from the variables, without reading files or validating the whole. It replaces the parser's errors,
+// ParseVariables sets the fields from the variables, without reading files or validating the whole. It replaces the parser's errors,
 // because they quote values.
-func Parse(variables map[string]string) (Config, []Error) {
+func ParseVariables(variables map[string]string) (Config, []Error) {
 	var c Config
 	err := env.ParseWithOptions(&c, env.Options{
 		Environment: variables,
@@ -339,20 +343,16 @@ func isSet(secret tokensource.Secret) bool { return !secret.Equal(tokensource.Se
 // itself, even if it begins with a slash.
 func readVariableFile[T any](file string, read func(path string) (T, error)) (content T, err error) {
 	if !looksLikePath(file) {
-		return content, noPathError()
+		if runtime.GOOS == "windows" {
+			return content, errors.New(`must be a path starting with a drive or .\, such as C:\ProgramData\etrusted-broker\client_id (the value is hidden, it may be the secret)`)
+		}
+		return content, errors.New("must be a path starting with / or ./ (the value is hidden, it may be the secret)")
 	}
 	content, err = read(file)
 	if err = tokensource.HidePath(file, err); errors.Is(err, tokensource.ErrFileUnreadable) {
 		err = fmt.Errorf("%w (the value is hidden, it may be the secret)", err)
 	}
 	return content, err
-}
-
-func noPathError() error {
-	if runtime.GOOS == "windows" {
-		return errors.New(`must be a path starting with a drive or .\, such as C:\ProgramData\etrusted-broker\client_id (the value is hidden, it may be the secret)`)
-	}
-	return errors.New("must be a path starting with / or ./ (the value is hidden, it may be the secret)")
 }
 
 // looksLikePath reports whether text is meant to be a path, rather than a secret that happens to contain a slash.
@@ -376,15 +376,4 @@ func Environment(environ []string) map[string]string {
 		variables[name] = strings.TrimSuffix(value, "\r")
 	}
 	return variables
-}
-
-// isQuoted reports whether a value has quotes around it: 'docker run --env-file' keeps those of a file. They are part of no value;
-// a secret that has them goes into a file.
-func isQuoted(value string) bool {
-	return len(value) >= 2 && (value[0] == '"' || value[0] == '\'') && value[len(value)-1] == value[0]
-}
-
-// StandardVariables returns the names of the variables of many programs that this one reads too.
-func StandardVariables() []string {
-	return []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE"}
 }

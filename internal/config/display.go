@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"etrusted-broker/internal/hostport"
 	"etrusted-broker/tokensource"
@@ -66,16 +65,14 @@ var isDisplayable = map[string]func(text string) bool{
 	"word":   hasOnlyWords,
 }
 
-// hasOnlyWords reports whether a text consists of words that cannot be a secret: they are shorter than ShortKey, or have neither
-// capital letters nor digits, or are a wildcard of a pattern, such as {externalReferenceId}. The characters between and in them are
-// those of host names, addresses and API paths.
-func hasOnlyWords(text string) bool { return nonSecretPattern().MatchString(text) }
+// hasOnlyWords reports whether a text consists of words that cannot be a secret: they are shorter than MinSafeKeyLength, or have neither
+// capital letters nor digits, or are a wildcard of a pattern, such as {externalReferenceId}. The characters between and in them
+// are those of host names, addresses and API paths.
+func hasOnlyWords(text string) bool { return nonSecretPattern.MatchString(text) }
 
-// nonSecretPattern is the regular expression of hasOnlyWords.
-var nonSecretPattern = sync.OnceValue(func() *regexp.Regexp { // few commands need it
-	const word = `(?:[a-z_-]*|[\w~{}$-]{0,15}|\{[A-Za-z_]*(?:\.\.\.)?\})`
-	return regexp.MustCompile(`^` + word + `(?:[/.:\[\] ]` + word + `)*$`)
-})
+const nonSecretWord = `(?:[a-z_-]*|[\w~{}$-]{0,15}|\{[A-Za-z_]*(?:\.\.\.)?\})`
+
+var nonSecretPattern = regexp.MustCompile(`^` + nonSecretWord + `(?:[/.:\[\] ]` + nonSecretWord + `)*$`)
 
 // displayValue returns a variable's effective value in displayable form.
 func (c Config) displayValue(v Variable) string {

@@ -59,10 +59,10 @@ func TestWarnsOfVariablesWithoutEffect(t *testing.T) {
 	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
 		want = 1
 	}
-	if got := config.IgnoredVariables([]string{"SSL_CERT_FILE=x"}); len(got) != want {
-		t.Errorf("got %q, want %d warnings", got, want)
+	if c, _ := config.Load([]string{"SSL_CERT_FILE=x"}); len(c.IneffectiveVariables) != want {
+		t.Errorf("got %q, want %d warnings", c.IneffectiveVariables, want)
 	}
-	if got := config.IgnoredVariables([]string{"SSL_CERT_FILE="}); len(got) != 0 {
-		t.Errorf("not set: got %q, want no warning", got)
+	if c, _ := config.Load([]string{"SSL_CERT_FILE="}); len(c.IneffectiveVariables) != 0 {
+		t.Errorf("not set: got %q, want no warning", c.IneffectiveVariables)
 	}
 }

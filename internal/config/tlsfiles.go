@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -19,24 +20,22 @@ func (c Config) LoadTLS() (*tls.Config, error) {
 	case c.TLSKeyFile == "":
 		return nil, Error{"BROKER_TLS_KEY_FILE", "is not set, but BROKER_TLS_CERT_FILE is: set it to the certificate's private key"}
 	}
-	var cert, key, clientCA []byte
-	for _, file := range []struct {
-		variable, path string
-		content        *[]byte
-	}{
-		{"BROKER_TLS_CERT_FILE", c.TLSCertFile, &cert},
-		{"BROKER_TLS_KEY_FILE", c.TLSKeyFile, &key},
-		{"BROKER_TLS_CLIENT_CA_FILE", c.TLSClientCAFile, &clientCA},
-	} {
-		if file.path == "" {
-			continue
+	read := func(variable, path string) (content []byte, err error) {
+		if path == "" {
+			return nil, nil
 		}
-		var err error
-		if *file.content, err = readVariableFile(file.path, readPEM); err != nil {
-			return nil, Error{file.variable, err.Error()}
+		if content, err = readVariableFile(path, readPEM); err != nil {
+			err = Error{variable, err.Error()}
 		}
+		return content, err
 	}
+	cert, certErr := read("BROKER_TLS_CERT_FILE", c.TLSCertFile)
+	key, keyErr := read("BROKER_TLS_KEY_FILE", c.TLSKeyFile)
 	defer clear(key)
+	clientCA, caErr := read("BROKER_TLS_CLIENT_CA_FILE", c.TLSClientCAFile)
+	if err := cmp.Or(certErr, keyErr, caErr); err != nil {
+		return nil, err
+	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		// The error's own text may be about either file, and may quote what is in it.

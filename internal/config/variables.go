@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
 	"runtime"
@@ -20,7 +21,7 @@ type Variable struct {
 	separator            string // of a list
 	secret               bool
 	guards               bool   // a misspelt name would leave something unprotected
-	shape                string // of a text that may be shown: see shapes
+	shape                string // of a text that may be shown: see isDisplayable
 }
 
 // Variables returns all variables in the order of their declaration.
@@ -47,36 +48,40 @@ var variables = sync.OnceValue(func() []Variable { // reflection takes longer th
 
 // SecretVariables returns the names of the variables that contain a secret.
 func SecretVariables() []string {
-	var names []string
-	for _, v := range Variables() {
-		if v.secret {
+	return namesOf(func(v Variable) bool { return v.secret })
+}
+
+// SecretOrPathVariables returns the names of the variables that contain a secret, or the path of a file or directory: a program
+// that must not know a secret needs none of them.
+func SecretOrPathVariables() []string {
+	return namesOf(func(v Variable) bool { return v.secret || v.shape == "path" })
+}
+
+// namesOf returns the names of the variables for which has is true.
+func namesOf(has func(Variable) bool) (names []string) {
+	for _, v := range variables() {
+		if has(v) {
 			names = append(names, v.Name)
 		}
 	}
 	return names
 }
 
-// CredentialVariables returns the names of the variables that contain a secret, or the path of a file or directory: a program that
-// must not know a secret needs none of them.
-func CredentialVariables() []string {
-	var names []string
-	for _, v := range Variables() {
-		if v.secret || v.shape == "path" {
-			names = append(names, v.Name)
-		}
-	}
-	return names
+func allNames() []string { return namesOf(func(Variable) bool { return true }) }
+
+// ProxyAndCAVariables returns the names of the variables that this program reads as most programs do.
+func ProxyAndCAVariables() []string {
+	return []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE"}
 }
 
-// injected matches the variables that Kubernetes sets for a Service named broker or etrusted, and Docker for a linked container:
-// https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
-var injected = sync.OnceValue(func() *regexp.Regexp { // few environments contain any
-	return regexp.MustCompile(`_SERVICE_(HOST|PORT(_.*)?)$|_PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$|^[A-Z]+(_BROKER)?_(NAME$|ENV_)`)
-})
+// isQuoted reports whether a value has quotes around it, as 'docker run --env-file' keeps them.
+func isQuoted(value string) bool {
+	return len(value) >= 2 && (value[0] == '"' || value[0] == '\'') && value[len(value)-1] == value[0]
+}
 
-// quotedVariables returns an error for each variable that has quotes around its value.
-func quotedVariables(set map[string]string) (problems []Error) {
-	for _, name := range append(StandardVariables(), names(Variables())...) {
+// quotedValueErrors returns an error for each variable that has quotes around its value. They are part of no value.
+func quotedValueErrors(set map[string]string) (problems []Error) {
+	for _, name := range append(ProxyAndCAVariables(), allNames()...) {
 		if isQuoted(set[name]) {
 			problems = append(problems, Error{name, "has quotes around its value: remove them ('docker run --env-file' keeps them); a secret that has quotes goes into a file"})
 		}
@@ -84,63 +89,33 @@ func quotedVariables(set map[string]string) (problems []Error) {
 	return problems
 }
 
-// misspeltProtections returns an error for each unknown variable that is one or two edits away from one without which something is
-// unprotected: the broker would run, and everything would look well.
-func misspeltProtections(set map[string]string) (problems []Error) {
-	for _, name := range unknownNames(set) {
-		if guard := misspeltGuard(name, set[name]); guard != "" {
-			problems = append(problems, Error{name, "is not a variable of the broker; write " + guard + " instead, or unset it"})
-		}
-	}
-	return problems
-}
-
-// misspeltGuard returns the guarding variable that an unknown name with that value misspells; empty if it does not.
-func misspeltGuard(name, value string) string {
-	guards := slices.DeleteFunc(Variables(), func(v Variable) bool { return !v.guards })
-	if guard, edits := spelling.Nearest(name, names(guards)); value != "" && edits <= 2 {
-		return guard
-	}
-	return ""
-}
-
-func names(variables []Variable) (all []string) {
-	for _, v := range variables {
-		all = append(all, v.Name)
-	}
-	return all
-}
-
-// unknownNames returns the names that look like the broker's variables, but are not, sorted.
-func unknownNames(set map[string]string) (unknown []string) {
-	known := names(Variables())
-	for name := range set {
-		if isBrokerVariable(name) && !slices.Contains(known, name) {
-			unknown = append(unknown, name)
-		}
-	}
-	slices.Sort(unknown)
-	return unknown
-}
-
-// UnknownVariables returns a warning for each variable that looks like one of the broker's but is not, and that Load does not report
-// as an error. The warnings contain names, never values.
-func UnknownVariables(environ []string) []string {
-	set := Environment(environ)
-	var warnings []string
-	for _, name := range unknownNames(set) {
-		if misspeltGuard(name, set[name]) != "" {
+// unknownVariables returns an error or a warning, sorted, for each variable that looks like one of the broker's but is not. It is an
+// error if the name is one or two edits away from one without which something is unprotected: the broker would run, and everything
+// would look well. The warnings contain names, never values.
+func unknownVariables(set map[string]string) (problems []Error, warnings []string) {
+	known, guards := allNames(), namesOf(func(v Variable) bool { return v.guards })
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		if !isBrokerVariable(name) || slices.Contains(known, name) {
 			continue
 		}
-		nearest, _ := spelling.Nearest(name, names(Variables()))
+		if guard, edits := spelling.Nearest(name, guards); set[name] != "" && edits <= 2 {
+			problems = append(problems, Error{name, "is not a variable of the broker; write " + guard + " instead, or unset it"})
+			continue
+		}
+		nearest, _ := spelling.Nearest(name, known)
 		warnings = append(warnings, fmt.Sprintf("%s is not a variable of the broker and has no effect; did you mean %s?", name, nearest))
 	}
-	return warnings
+	return problems, warnings
 }
+
+// serviceLinkPattern matches the variables that Kubernetes sets for a Service named broker or etrusted, and Docker for a linked
+// container: https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+var serviceLinkPattern = regexp.MustCompile(
+	`_SERVICE_(HOST|PORT(_.*)?)$|_PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$|^[A-Z]+(_BROKER)?_(NAME$|ENV_)`)
 
 // isBrokerVariable reports whether a name looks like that of a variable of the broker, and Kubernetes or Docker do not inject it.
 func isBrokerVariable(name string) bool {
-	return (strings.HasPrefix(name, "BROKER_") || strings.HasPrefix(name, "ETRUSTED_")) && !injected().MatchString(name)
+	return (strings.HasPrefix(name, "BROKER_") || strings.HasPrefix(name, "ETRUSTED_")) && !serviceLinkPattern.MatchString(name)
 }
 
 // HasVariables reports whether an environment has a variable that looks like one of the broker's.
@@ -148,9 +123,9 @@ func HasVariables(environ []string) bool {
 	return slices.ContainsFunc(environ, func(pair string) bool { return isBrokerVariable(strings.Split(pair, "=")[0]) })
 }
 
-// IgnoredVariables returns a warning for each variable that has no effect on this system.
-func IgnoredVariables(environ []string) []string {
-	if Environment(environ)["SSL_CERT_FILE"] == "" || runtime.GOOS != "windows" && runtime.GOOS != "darwin" {
+// ineffectiveVariables returns a warning for each variable that has no effect on this system.
+func ineffectiveVariables(set map[string]string) []string {
+	if set["SSL_CERT_FILE"] == "" || runtime.GOOS != "windows" && runtime.GOOS != "darwin" {
 		return nil
 	}
 	return []string{"SSL_CERT_FILE has no effect on Windows and macOS: import the CA into the certificate store of the system (Windows: certutil -addstore Root FILE)"}

@@ -7,6 +7,11 @@ import (
 	"testing"
 )
 
+func unknownWarnings(environ ...string) []string {
+	c, _ := Load(environ)
+	return c.UnknownVariables
+}
+
 func TestFindsUnknownVariables(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -33,7 +38,7 @@ func TestFindsUnknownVariables(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			warnings := UnknownVariables(test.environ)
+			warnings := unknownWarnings(test.environ...)
 			if len(warnings) != len(test.want) {
 				t.Fatalf("got %d warnings, want %d: %q", len(warnings), len(test.want), warnings)
 			}
@@ -60,7 +65,7 @@ func TestSuggestsNearestName(t *testing.T) {
 		"BROKER_LOG_FROMAT":   "BROKER_LOG_FORMAT",
 		"BROKER_UPSTREAMHTTP": "BROKER_UPSTREAM_HTTP2",
 	} {
-		warnings := UnknownVariables([]string{name + "=x"})
+		warnings := unknownWarnings(name + "=x")
 		if len(warnings) != 1 || !strings.HasSuffix(warnings[0], " did you mean "+want+"?") {
 			t.Errorf("%s: got %q, want the suggestion %s", name, warnings, want)
 		}
@@ -125,7 +130,7 @@ func TestValuesAsTheyArrive(t *testing.T) {
 	if len(problems) > 0 || c.ClientID.Reveal() != "id" || c.ClientSecret.Reveal() != "secret" || c.UpstreamTimeout.Seconds() != 5 || c.Allow[0] != "READ-ONLY" {
 		t.Errorf("a carriage return at the end: got %v, %+v, want it removed", problems, c.Allow)
 	}
-	for _, name := range append(StandardVariables(), names(Variables())...) {
+	for _, name := range append(ProxyAndCAVariables(), allNames()...) {
 		for _, value := range []string{`"x"`, "'x'", `""`} {
 			_, problems := Load([]string{name + "=" + value})
 			quoted := func(p Error) bool {

@@ -35,7 +35,7 @@ type callerDirectory struct {
 
 // OpenCallers reads the callers in BROKER_CALLERS_DIR, which must be set. Its error is a config.Error.
 func OpenCallers(c config.Config) (*callers.Directory, callers.Reading, error) {
-	directory, reading, err := callers.Open(c.CallersDir, callers.Options{Certificates: c.TLSClientCAFile != "", Users: peerUserSupported, ShortKey: config.ShortKey})
+	directory, reading, err := callers.Open(c.CallersDir, callers.Options{Certificates: c.TLSClientCAFile != "", Users: peerUserSupported, ShortKey: config.MinSafeKeyLength})
 	if err != nil {
 		return nil, callers.Reading{}, config.Error{Variable: "BROKER_CALLERS_DIR", Message: err.Error()}
 	}

@@ -49,7 +49,7 @@ func runServer(ctx context.Context, _, environ []string, _, stderr io.Writer) in
 		_, _ = fmt.Fprintln(stderr, problems)
 		return 2
 	}
-	if err := Run(ctx, c, Options{Log: stderr, Environ: environ, OnListening: func(Listeners) {}}); err != nil {
+	if err := Run(ctx, c, Options{Log: stderr, OnListening: func(Listeners) {}}); err != nil {
 		return 1
 	}
 	return 0

@@ -17,7 +17,6 @@ import (
 type Options struct {
 	Build       Build
 	Log         io.Writer
-	Environ     []string        // as os.Environ returns it: variables with unknown names cause warnings
 	OnListening func(Listeners) // called once connections are accepted
 	// Reload, if not nil, has a value whenever the files are to be read at once.
 	Reload <-chan os.Signal
@@ -29,7 +28,7 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 	go loadRoots()
 	SilenceStandardLog()
 	log := newLogger(options.Log, c.LogLevel, c.LogFormat)
-	for _, warning := range append(config.UnknownVariables(options.Environ), config.IgnoredVariables(options.Environ)...) {
+	for _, warning := range append(c.UnknownVariables, c.IneffectiveVariables...) {
 		warn(log, "variable-without-effect", warning)
 	}
 	network := NewNetwork(c)

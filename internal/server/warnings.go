@@ -39,7 +39,7 @@ func (b *broker) warnExposed(app, intercept bool) {
 // warnInsecureConfig logs settings that work but weaken security.
 func (b *broker) warnInsecureConfig() {
 	c := b.config
-	isShort := func(key tokensource.Secret) bool { return len(key.Reveal()) < config.ShortKey }
+	isShort := func(key tokensource.Secret) bool { return len(key.Reveal()) < config.MinSafeKeyLength }
 	if slices.ContainsFunc(c.AccessKeys, isShort) {
 		warn(b.log, "access-key-short", "the access key is short and could be guessed: create one with 'openssl rand -hex 32'")
 	}
