@@ -2,21 +2,23 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 
 	"etrusted-broker/proxy/access"
 )
 
 // allowCommand prints the allow list for what apps have used of the API since the start of the running broker.
-func allowCommand(ctx context.Context, i invocation) int {
-	flags := i.flags("allow")
+func allowCommand(ctx context.Context, i invocation) error {
+	flags := i.flags()
 	caller := flags.String("caller", "", "print only what this caller has used, for its file allow")
-	if code, ok := i.parseNoArgs(flags); !ok {
-		return code
+	if err := i.parseNoArgs(flags); err != nil {
+		return err
 	}
-	status, code := i.runningStatus(ctx, "allow")
-	if code != exitOK {
-		return code
+	status, err := i.runningStatus(ctx)
+	if err != nil {
+		return err
 	}
 	list := status.AllowList
 	variable, patterns, _ := strings.Cut(list.Line, "=")
@@ -27,20 +29,17 @@ func allowCommand(ctx context.Context, i invocation) int {
 	}
 	switch {
 	case list.Mode == "", list.Line != "" && variable != "BROKER_ALLOW", patterns != "" && !arePatterns(patterns):
-		printLine(i.stderr, "%s allow: the admin listener %v", i.program, errOtherProgram)
-		return exitFailure
+		return fmt.Errorf("the admin listener %w", errOtherProgram)
 	case patterns == "" && *caller != "":
-		printLine(i.stderr, "%s allow: the caller %q has used nothing since the broker started: check the name, or let it work", i.program, *caller)
-		return exitFailure
+		return fmt.Errorf("the caller %q has used nothing since the broker started: check the name, or let it work", *caller)
 	case patterns == "":
-		printLine(i.stderr, "%s allow: nothing was used since the broker started: let the apps work, and try again", i.program)
-		return exitFailure
+		return errors.New("nothing was used since the broker started: let the apps work, and try again")
 	}
 	if list.Evicted > 0 {
 		printLine(i.stderr, "%s allow: warning: there were more operations than the broker keeps, so some may be missing: %d", i.program, list.Evicted)
 	}
 	printLine(i.stdout, "%s", text)
-	return exitOK
+	return nil
 }
 
 // allowList is the part of /status.json that the command allow uses.

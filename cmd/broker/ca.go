@@ -12,11 +12,11 @@ import (
 
 // caCommand prints the certificate of the broker's CA and how to make an app trust it, or a bundle of it and the system's CAs. It
 // creates the CA if it does not exist yet, so that an app can be prepared before the broker runs.
-func caCommand(_ context.Context, i invocation) int {
-	flags := i.flags("ca")
+func caCommand(_ context.Context, i invocation) error {
+	flags := i.flags()
 	bundle := flags.Bool("bundle", false, "print only a bundle, PEM: this CA and the system's, for programs that accept one file")
-	if code, ok := i.parseNoArgs(flags); !ok {
-		return code
+	if err := i.parseNoArgs(flags); err != nil {
+		return err
 	}
 	c, problems := config.Load(i.environ)
 	problems = slices.DeleteFunc(problems, func(problem config.Error) bool {
@@ -25,24 +25,18 @@ func caCommand(_ context.Context, i invocation) int {
 	if c.InterceptCADir == "" {
 		problems = append(problems, config.Error{Variable: "BROKER_INTERCEPT_CA_DIR", Message: "is not set: set it to an empty directory that the broker's user may write to"})
 	}
-	if len(problems) > 0 {
-		i.printErrors(problems)
-		return exitConfig
+	if err := i.printProblems(problems); err != nil {
+		return err
 	}
 	ca, err := server.OpenCA(c)
 	if err != nil {
-		i.printErrors([]config.Error{{Variable: "BROKER_INTERCEPT_CA_DIR", Message: err.Error()}})
-		return exitConfig
+		return i.printProblems([]config.Error{{Variable: "BROKER_INTERCEPT_CA_DIR", Message: err.Error()}})
 	}
 	if *bundle {
 		text, err := localca.Bundle(ca.CertificatePEM(), config.Environment(i.environ)["SSL_CERT_FILE"])
-		if err != nil {
-			printLine(i.stderr, "%s ca: %v", i.program, err)
-			return exitFailure
-		}
 		_, _ = i.stdout.Write(text)
-		return exitOK
+		return err
 	}
 	printLine(i.stdout, "%s\n%s", strings.TrimSpace(string(ca.CertificatePEM()))+"\n", localca.TrustInstructions(ca.CertificatePath()))
-	return exitOK
+	return nil
 }

@@ -15,19 +15,18 @@ import (
 )
 
 // checkCommand tests every step from the configuration to a first request, and says what to do about the first that fails.
-func checkCommand(ctx context.Context, i invocation) int {
-	flags := i.flags("check")
+func checkCommand(ctx context.Context, i invocation) error {
+	flags := i.flags()
 	asJSON := flags.Bool("json", false, "print one JSON object, for machines: see docs/check.md")
 	timeout := flags.Duration("timeout", 10*time.Second, "give up a request or another step after this long")
-	if code, ok := i.parseNoArgs(flags); !ok {
-		return code
+	if err := i.parseNoArgs(flags); err != nil {
+		return err
 	}
 	if *timeout <= 0 {
-		printLine(i.stderr, "%s: -timeout must be greater than zero, such as 10s", flags.Name())
-		return exitConfig
+		return exitError{exitConfig, "-timeout must be greater than zero, such as 10s"}
 	}
-	if !i.usePackageSettings() {
-		return exitConfig
+	if err := i.announcePackageVariables(); err != nil {
+		return err
 	}
 	server.SilenceStandardLog()
 	checkConfig := i.loadCheckConfig()
@@ -47,11 +46,11 @@ func checkCommand(ctx context.Context, i invocation) int {
 	}
 	switch {
 	case checkConfig.Configuration.Cause != "":
-		return exitConfig
+		return exitError{code: exitConfig}
 	case !report.OK:
-		return exitFailure
+		return exitError{code: exitFailure}
 	}
-	return exitOK
+	return nil
 }
 
 // loadCheckConfig returns what to check. With an invalid configuration, that is the only step.

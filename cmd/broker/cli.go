@@ -19,9 +19,17 @@ const (
 	exitConfig  = 2 // a configuration error, or a command line that is not understood
 )
 
+// exitError ends a command with an exit code. Any other error of a command means exitFailure. The message is empty if it was printed.
+type exitError struct {
+	code    int
+	message string
+}
+
+func (e exitError) Error() string { return e.message }
+
 // invocation has the arguments, environment and output of a command.
 type invocation struct {
-	program        string            // the name by which the program was called, for messages
+	program, name  string            // by which the program was called, and of the command
 	args           []string          // after the command's name
 	environ        []string          // as os.Environ returns it
 	envFiles       []string          // that -env-file names
@@ -29,11 +37,11 @@ type invocation struct {
 	stdout, stderr io.Writer
 }
 
-// command is a command of the program.
+// command is a command of the program. run prints its error.
 type command struct {
 	name, summary string
 	hasFlags      bool
-	run           func(context.Context, invocation) int
+	run           func(context.Context, invocation) error
 }
 
 // serviceCommandName is the name of a command that only Windows has.
@@ -75,50 +83,60 @@ func run(ctx context.Context, program string, args, environ []string, stdout, st
 		usage(stdout, program)
 		return exitOK
 	}
-	i := invocation{program: program, args: args, environ: environ, stdout: stdout, stderr: stderr}
+	i := invocation{program: program, name: name, args: args, environ: environ, stdout: stdout, stderr: stderr}
 	if !all[known].hasFlags {
-		if code, ok := i.parseNoArgs(i.flags(name)); !ok {
-			return code
+		if err := i.parseNoArgs(i.flags()); err != nil {
+			return i.reportError(err)
 		}
 	}
-	return all[known].run(ctx, i)
+	return i.reportError(all[known].run(ctx, i))
 }
 
-// flags returns the flags that every command has, for the command with that name.
-func (i *invocation) flags(name string) *flag.FlagSet {
-	flags := flag.NewFlagSet(i.program+" "+name, flag.ContinueOnError)
+// reportError prints the error of a command, if there is one, and returns the exit code.
+func (i invocation) reportError(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	exit, ok := errors.AsType[exitError](err)
+	if !ok {
+		exit = exitError{exitFailure, err.Error()}
+	}
+	if exit.message != "" {
+		printLine(i.stderr, "%s %s: %s", i.program, i.name, exit.message)
+	}
+	return exit.code
+}
+
+// flags returns the flags that every command has.
+func (i *invocation) flags() *flag.FlagSet {
+	flags := flag.NewFlagSet(i.program+" "+i.name, flag.ContinueOnError)
 	flags.SetOutput(i.stderr)
 	i.addEnvFileFlag(flags)
 	return flags
 }
 
-// parseFlags parses the flags, and reads the files of variables. It returns false with the exit code if the command must not run.
-func (i *invocation) parseFlags(flags *flag.FlagSet) (code int, ok bool) {
+// parseFlags parses the flags, and reads the files of variables. Its error is an exitError.
+func (i *invocation) parseFlags(flags *flag.FlagSet) error {
 	switch err := flags.Parse(i.args); {
 	case errors.Is(err, flag.ErrHelp):
-		return exitOK, false
+		return exitError{code: exitOK}
 	case err != nil:
-		return exitConfig, false
+		return exitError{code: exitConfig} // package flag has printed it
 	}
 	if err := i.readEnvFiles(); err != nil {
-		printLine(i.stderr, "%s: %v", flags.Name(), err)
-		return exitConfig, false
+		return exitError{exitConfig, err.Error()}
 	}
-	return exitOK, true
+	return nil
 }
 
 // parseNoArgs is parseFlags for commands that have no other arguments than flags.
-func (i *invocation) parseNoArgs(flags *flag.FlagSet) (code int, ok bool) {
-	if code, ok := i.parseFlags(flags); !ok {
-		return code, false
+func (i *invocation) parseNoArgs(flags *flag.FlagSet) error {
+	if err := i.parseFlags(flags); err != nil || flags.NArg() == 0 {
+		return err
 	}
-	if flags.NArg() > 0 {
-		var names []string
-		flags.VisitAll(func(f *flag.Flag) { names = append(names, "-"+f.Name) })
-		printLine(i.stderr, "%s: takes no arguments but %s; it is configured by variables, see '%s -h'", flags.Name(), strings.Join(names, " and "), i.program)
-		return exitConfig, false
-	}
-	return exitOK, true
+	var names []string
+	flags.VisitAll(func(f *flag.Flag) { names = append(names, "-"+f.Name) })
+	return exitError{exitConfig, fmt.Sprintf("takes no arguments but %s; it is configured by variables, see '%s -h'", strings.Join(names, " and "), i.program)}
 }
 
 // printLine prints a line. An error is ignored: there is no other place to report it.
@@ -126,8 +144,9 @@ func printLine(w io.Writer, format string, args ...any) {
 	_, _ = fmt.Fprintf(w, format+"\n", args...)
 }
 
-// loadConfig loads the configuration for a command that runs the broker, and prints the problems that prevent that.
-func (i invocation) loadConfig() (config.Config, bool) {
+// loadConfig loads the configuration for a command that runs the broker, and prints the problems that prevent that. Its error is that
+// of printProblems.
+func (i invocation) loadConfig() (config.Config, error) {
 	c, problems := config.Load(i.environ)
 	i.nameSources(c.Settings)
 	if len(problems) > 0 {
@@ -135,18 +154,18 @@ func (i invocation) loadConfig() (config.Config, bool) {
 			printLine(i.stderr, "%s: warning: %s", i.program, warning)
 		}
 	}
-	i.printErrors(problems)
-	return c, len(problems) == 0
+	return c, i.printProblems(problems)
 }
 
-// printErrors prints the problems of the configuration, if there are any.
-func (i invocation) printErrors(problems []config.Error) {
+// printProblems prints the problems of the configuration. It returns an exitError if there are any.
+func (i invocation) printProblems(problems []config.Error) error {
 	if len(problems) == 0 {
-		return
+		return nil
 	}
 	printLine(i.stderr, "%s: invalid configuration:", i.program)
 	for _, problem := range problems {
 		printLine(i.stderr, "  %v [%s]", problem, problem.Code())
 	}
 	printLine(i.stderr, "'%[1]s -h' explains each variable, '%[1]s config' shows the current values.", i.program)
+	return exitError{code: exitConfig}
 }

@@ -21,17 +21,16 @@ const demoCommandName = "demo"
 // demoTokenLifetime is the lifetime of the demo's tokens: short, so that refreshes can be watched.
 const demoTokenLifetime = 30 * time.Second
 
-func demoCommand(ctx context.Context, i invocation) int {
+func demoCommand(ctx context.Context, i invocation) error {
 	url, stop, err := startFake(ctx)
 	if err != nil {
-		printLine(i.stderr, "%s demo: %v", i.program, err)
-		return exitFailure
+		return err
 	}
 	defer stop()
 	i.environ = demoEnvironment(i.environ, url)
-	c, ok := i.loadConfig()
-	if !ok {
-		return exitConfig
+	c, err := i.loadConfig()
+	if err != nil {
+		return err
 	}
 	return i.serve(ctx, c, nil, func(l server.Listeners) { i.printIntroduction(c, url, l) })
 }

@@ -98,15 +98,15 @@ func (i *invocation) addPackageVariables(dir string) (used bool, _ error) {
 	return true, nil
 }
 
-// usePackageSettings is addPackageVariables for commands that show or test the settings: it says so. It returns false if the command must
-// not run.
-func (i *invocation) usePackageSettings() bool {
+// announcePackageVariables is addPackageVariables for commands that show or test the settings: it says so. Its error is an exitError.
+func (i *invocation) announcePackageVariables() error {
 	used, err := i.addPackageVariables(packageDir)
 	switch {
 	case err != nil:
 		printLine(i.stderr, "%s: %v", i.program, err)
+		return exitError{code: exitConfig}
 	case used:
 		printLine(i.stderr, "%s: no variable of the broker is set, so this uses those of the service: broker.env, client_id and client_secret in %s; after a correction: systemctl restart etrusted-broker", i.program, packageDir)
 	}
-	return err == nil
+	return nil
 }

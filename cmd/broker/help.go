@@ -49,9 +49,9 @@ Exit codes: 0 success, 1 failure while running, 2 configuration error. run: COMM
 }
 
 // configCommand prints every variable with its effective value, its source and its meaning.
-func configCommand(_ context.Context, i invocation) int {
-	if !i.usePackageSettings() {
-		return exitConfig
+func configCommand(_ context.Context, i invocation) error {
+	if err := i.announcePackageVariables(); err != nil {
+		return err
 	}
 	c, problems := config.Load(i.environ)
 	i.nameSources(c.Settings)
@@ -65,9 +65,5 @@ func configCommand(_ context.Context, i invocation) int {
 	for _, warning := range c.IneffectiveVariables {
 		printLine(i.stderr, "%s: warning: %s", i.program, warning)
 	}
-	i.printErrors(problems)
-	if len(problems) > 0 {
-		return exitConfig
-	}
-	return exitOK
+	return i.printProblems(problems)
 }

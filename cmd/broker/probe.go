@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strings"
 	"time"
 
@@ -23,42 +21,32 @@ const probeTimeout = 3 * time.Second
 // maxPeerText bounds a line of text from whatever listens at an address: more than a broker says of why it is not ready.
 const maxPeerText = 1 << 10
 
-func healthCommand(ctx context.Context, i invocation) int {
-	address, ok := i.adminAddress("health")
-	if !ok {
-		return exitConfig
+func healthCommand(ctx context.Context, i invocation) error {
+	address, err := i.adminAddress()
+	if err != nil {
+		return err
 	}
-	if err := probe(ctx, address, "/healthz"); err != nil {
-		printLine(i.stderr, "%s health: %v", i.program, err)
-		return exitFailure
-	}
-	return exitOK
+	return probe(ctx, address, "/healthz")
 }
 
-// waitInterval is the interval of the wait command, short enough for a start script not to notice.
-const waitInterval = 100 * time.Millisecond
-
-func waitCommand(ctx context.Context, i invocation) int {
-	flags := i.flags("wait")
+func waitCommand(ctx context.Context, i invocation) error {
+	flags := i.flags()
 	timeout := flags.Duration("timeout", 30*time.Second, "give up after this long")
-	if code, ok := i.parseNoArgs(flags); !ok {
-		return code
+	if err := i.parseNoArgs(flags); err != nil {
+		return err
 	}
-	address, ok := i.adminAddress("wait")
-	if !ok {
-		return exitConfig
+	address, err := i.adminAddress()
+	if err != nil {
+		return err
 	}
-	if err := waitReady(ctx, address, *timeout); err != nil {
-		printLine(i.stderr, "%s wait: %v", i.program, err)
-		return exitFailure
-	}
-	return exitOK
+	return waitReady(ctx, address, *timeout)
 }
 
 // waitReady returns nil once the broker is ready. After the timeout, its error says why it is not.
 func waitReady(ctx context.Context, address string, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	const interval = 100 * time.Millisecond // too short for a start script to notice
 	var last error
 	for {
 		err := probe(ctx, address, "/readyz")
@@ -71,26 +59,24 @@ func waitReady(ctx context.Context, address string, timeout time.Duration) error
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("gave up after %v: %w", timeout, last)
-		case <-time.After(waitInterval):
+		case <-time.After(interval):
 		}
 	}
 }
 
-// adminAddress returns the address of the admin listener. health and wait need no other variable: they may run where the
-// credentials are not available.
-func (i invocation) adminAddress(command string) (address string, ok bool) {
+// adminAddress returns the address of the admin listener. Its error is an exitError. health and wait need no other variable: they may
+// run where the credentials are not available.
+func (i invocation) adminAddress() (string, error) {
 	_, _ = i.addPackageVariables(packageDir)                     // a user who may not read them has the defaults
 	c, _ := config.ParseVariables(config.Environment(i.environ)) // a string variable cannot be invalid here
 	if c.AdminListen == "" {
-		printLine(i.stderr, "%s %s: BROKER_ADMIN_LISTEN is empty: set it to the address that the broker uses", i.program, command)
-		return "", false
+		return "", exitError{exitConfig, "BROKER_ADMIN_LISTEN is empty: set it to the address that the broker uses"}
 	}
 	host, port, err := config.SplitListenAddress(c.AdminListen)
 	if err != nil {
-		printLine(i.stderr, "%s %s: BROKER_ADMIN_LISTEN: %v", i.program, command, err)
-		return "", false
+		return "", exitError{exitConfig, "BROKER_ADMIN_LISTEN: " + err.Error()}
 	}
-	return net.JoinHostPort(reachableHost(host), port), true
+	return net.JoinHostPort(reachableHost(host), port), nil
 }
 
 // reachableHost returns the host at which to reach a listener: for one on all addresses, 127.0.0.1.
@@ -105,24 +91,21 @@ func reachableHost(host string) string {
 func probe(ctx context.Context, address, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	request := &http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "http", Host: address, Path: path}, Header: http.Header{}}
-	// No proxy: the listener is on this machine.
-	transport := &http.Transport{DisableKeepAlives: true}
-	response, err := transport.RoundTrip(request.WithContext(ctx))
-	if err != nil {
-		if errors.Is(err, context.Canceled) {
-			return context.Canceled
-		}
-		// The error's text may quote data from whatever listens there.
-		return fmt.Errorf("%w: is it running?", neterr.Describe("the broker's admin listener on "+address, err))
-	}
-	defer func() { _ = response.Body.Close() }() // a connection for one request
-	if response.StatusCode == http.StatusOK {
+	code, _, body, err := listenAddress{network: "tcp", address: address}.get(ctx, path, 4<<10)
+	switch {
+	case code == http.StatusOK:
 		return nil
+	case code == 0 && errors.Is(err, context.Canceled):
+		return context.Canceled
+	case code == 0:
+		return noAnswerError(address, err)
+	case err != nil || len(body) == 0:
+		return fmt.Errorf("%s answers %d", path, code)
 	}
-	text, err := io.ReadAll(io.LimitReader(response.Body, 4<<10))
-	if err != nil || len(text) == 0 {
-		return fmt.Errorf("%s answers %d", path, response.StatusCode)
-	}
-	return errors.New(printable.Escape(strings.TrimSpace(string(text)), maxPeerText)) // of whatever listens there
+	return errors.New(printable.Escape(strings.TrimSpace(string(body)), maxPeerText)) // of whatever listens there
+}
+
+// noAnswerError describes the error of a request to the admin listener. The error itself may quote data from whatever listens there.
+func noAnswerError(address string, err error) error {
+	return fmt.Errorf("%w: is it running?", neterr.Describe("the broker's admin listener on "+address, err))
 }

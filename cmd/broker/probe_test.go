@@ -114,14 +114,14 @@ func TestAdminAddress(t *testing.T) {
 		"10.0.0.1:9":     "10.0.0.1:9",
 		"broker.local:9": "broker.local:9",
 	} {
-		i := invocation{environ: []string{"BROKER_ADMIN_LISTEN=" + value}, stderr: &brokertest.LogBuffer{}}
-		if got, ok := i.adminAddress("health"); !ok || got != want {
-			t.Errorf("%s: got %s, %t, want %s", value, got, ok, want)
+		i := invocation{environ: []string{"BROKER_ADMIN_LISTEN=" + value}}
+		if got, err := i.adminAddress(); err != nil || got != want {
+			t.Errorf("%s: got %s, %v, want %s", value, got, err, want)
 		}
 	}
-	i := invocation{stderr: &brokertest.LogBuffer{}}
-	if got, ok := i.adminAddress("health"); !ok || got != "127.0.0.1:9464" {
-		t.Errorf("unset: got %s, %t, want 127.0.0.1:9464", got, ok)
+	i := invocation{}
+	if got, err := i.adminAddress(); err != nil || got != "127.0.0.1:9464" {
+		t.Errorf("unset: got %s, %v, want 127.0.0.1:9464", got, err)
 	}
 }
 

@@ -11,10 +11,10 @@ import (
 	"etrusted-broker/internal/server"
 )
 
-func serveCommand(ctx context.Context, i invocation) int {
-	c, ok := i.loadConfig()
-	if !ok {
-		return exitConfig
+func serveCommand(ctx context.Context, i invocation) error {
+	c, err := i.loadConfig()
+	if err != nil {
+		return err
 	}
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
@@ -23,8 +23,8 @@ func serveCommand(ctx context.Context, i invocation) int {
 }
 
 // serve runs the broker until ctx is done. It reads the files at once after each of the signals, and calls onListening once
-// connections are accepted.
-func (i invocation) serve(ctx context.Context, c config.Config, reload <-chan os.Signal, onListening func(server.Listeners)) int {
+// connections are accepted. The error is an exitError: it was logged.
+func (i invocation) serve(ctx context.Context, c config.Config, reload <-chan os.Signal, onListening func(server.Listeners)) error {
 	err := server.Run(ctx, c, server.Options{
 		Build:       server.Build{Version: version, Revision: revision},
 		Log:         i.stderr,
@@ -33,10 +33,10 @@ func (i invocation) serve(ctx context.Context, c config.Config, reload <-chan os
 	})
 	switch {
 	case err == nil:
-		return exitOK
+		return nil
 	case errors.As(err, new(config.Error)):
-		return exitConfig
+		return exitError{code: exitConfig}
 	default:
-		return exitFailure
+		return exitError{code: exitFailure}
 	}
 }

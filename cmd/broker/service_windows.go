@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"etrusted-broker/internal/server"
@@ -29,35 +28,29 @@ var serviceActions = map[string]func(context.Context, invocation) error{
 	"stop":    func(ctx context.Context, _ invocation) error { return winservice.Stop(ctx) },
 }
 
-// errInvalidConfig means that the problems of the configuration have been printed.
-var errInvalidConfig = errors.New("invalid configuration")
-
-func serviceCommand(ctx context.Context, i invocation) int {
+func serviceCommand(ctx context.Context, i invocation) error {
 	if len(i.args) > 0 && i.args[0] == serviceRun {
 		i.args = i.args[1:]
 		return i.runService()
 	}
-	name := ""
+	var run func(context.Context, invocation) error
 	if at := slices.IndexFunc(i.args, func(arg string) bool { return serviceActions[arg] != nil }); at >= 0 {
-		name, i.args = i.args[at], slices.Delete(slices.Clone(i.args), at, at+1)
+		run = serviceActions[i.args[at]]
+		i.name += " " + i.args[at]
+		i.args = slices.Delete(slices.Clone(i.args), at, at+1)
 	}
-	flags := i.flags(strings.TrimSpace(serviceCommandName + " " + name))
-	if code, ok := i.parseNoArgs(flags); !ok {
-		return code
-	}
-	if name == "" {
-		printLine(i.stderr, "%s: say what to do: install, remove, start or stop", flags.Name())
-		return exitConfig
-	}
-	switch err := serviceActions[name](ctx, i); {
-	case errors.Is(err, errInvalidConfig):
-		return exitConfig
+	err := i.parseNoArgs(i.flags())
+	switch {
 	case err != nil:
-		printLine(i.stderr, "%s: %v", flags.Name(), err)
-		return exitFailure
+	case run == nil:
+		err = exitError{exitConfig, "say what to do: install, remove, start or stop"}
+	default:
+		err = run(ctx, i)
 	}
-	printLine(i.stdout, "%s: done", flags.Name())
-	return exitOK
+	if err == nil {
+		printLine(i.stdout, "%s %s: done", i.program, i.name)
+	}
+	return exitError{code: i.reportError(err)} // with the action's name
 }
 
 // installService installs the service with the files of variables. An invalid configuration is an error now, rather than one that
@@ -66,9 +59,9 @@ func installService(_ context.Context, i invocation) error {
 	if len(i.envFiles) == 0 {
 		return errors.New(`name the file with the variables, such as -env-file C:\ProgramData\etrusted-broker\broker.env`)
 	}
-	c, ok := i.loadConfig()
-	if !ok {
-		return errInvalidConfig
+	c, err := i.loadConfig()
+	if err != nil {
+		return err
 	}
 	program, err := os.Executable()
 	if err != nil {
@@ -85,21 +78,16 @@ func installService(_ context.Context, i invocation) error {
 }
 
 // runService is the process that Windows starts. Whatever it has to say is an event, also about its arguments.
-func (i invocation) runService() int {
-	err := winservice.Run(func(ctx context.Context, log io.Writer, running func(stopTime time.Duration)) int {
+func (i invocation) runService() error {
+	return winservice.Run(func(ctx context.Context, log io.Writer, running func(stopTime time.Duration)) int {
 		i.stderr = log
-		if code, ok := i.parseNoArgs(i.flags(serviceCommandName)); !ok {
-			return code
+		if err := i.parseNoArgs(i.flags()); err != nil {
+			return i.reportError(err)
 		}
-		c, ok := i.loadConfig()
-		if !ok {
-			return exitConfig
+		c, err := i.loadConfig()
+		if err != nil {
+			return i.reportError(err)
 		}
-		return i.serve(ctx, c, nil, func(server.Listeners) { running(c.ShutdownGrace + server.StopMargin) })
+		return i.reportError(i.serve(ctx, c, nil, func(server.Listeners) { running(c.ShutdownGrace + server.StopMargin) }))
 	}, exitFailure)
-	if err != nil {
-		printLine(i.stderr, "%s %s: %v", i.program, serviceCommandName, err)
-		return exitFailure
-	}
-	return exitOK
 }

@@ -11,20 +11,19 @@ import (
 	"strings"
 	"time"
 
-	"etrusted-broker/internal/neterr"
 	"etrusted-broker/internal/printable"
 )
 
 // statusCommand prints the state of the running broker. It succeeds if the broker is ready.
-func statusCommand(ctx context.Context, i invocation) int {
-	flags := i.flags("status")
+func statusCommand(ctx context.Context, i invocation) error {
+	flags := i.flags()
 	asJSON := flags.Bool("json", false, "print the whole /status.json: see docs/status.md")
-	if code, ok := i.parseNoArgs(flags); !ok {
-		return code
+	if err := i.parseNoArgs(flags); err != nil {
+		return err
 	}
-	status, code := i.runningStatus(ctx, "status")
-	if code != exitOK {
-		return code
+	status, err := i.runningStatus(ctx)
+	if err != nil {
+		return err
 	}
 	if *asJSON {
 		printLine(i.stdout, "%s", printable.Escape(status.document, math.MaxInt))
@@ -34,30 +33,27 @@ func statusCommand(ctx context.Context, i invocation) int {
 		}
 	}
 	if !status.Ready {
-		return exitFailure
+		return exitError{code: exitFailure}
 	}
-	return exitOK
+	return nil
 }
 
-// runningStatus returns the status of the running broker for a command, and exitOK, or prints why it has no status.
-func (i invocation) runningStatus(ctx context.Context, command string) (status brokerStatus, code int) {
-	address, ok := i.adminAddress(command)
-	if !ok {
-		return status, exitConfig
+// runningStatus returns the status of the running broker.
+func (i invocation) runningStatus(ctx context.Context) (status brokerStatus, err error) {
+	address, err := i.adminAddress()
+	if err != nil {
+		return status, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	status, err := readStatus(ctx, listenAddress{network: "tcp", address: address})
+	status, err = readStatus(ctx, listenAddress{network: "tcp", address: address})
 	switch {
 	case errors.Is(err, errOtherProgram):
-		printLine(i.stderr, "%s %s: %s %v", i.program, command, address, err)
-		return status, exitFailure
+		err = fmt.Errorf("%s %w", address, err)
 	case err != nil:
-		printLine(i.stderr, "%s %s: %v: is it running?", i.program, command, neterr.Describe("the broker's admin listener on "+address, err))
-		return status, exitFailure
-	default:
-		return status, exitOK
+		err = noAnswerError(address, err)
 	}
+	return status, err
 }
 
 // brokerStatus is the part of /status.json that the commands use: see docs/status.md. Its texts may be another program's.

@@ -27,7 +27,7 @@ func vcsRevision() string {
 	return "unknown"
 }
 
-func versionCommand(_ context.Context, i invocation) int {
+func versionCommand(_ context.Context, i invocation) error {
 	printLine(i.stdout, "etrusted-broker %s (revision %s, %s)", version, revision, runtime.Version())
-	return exitOK
+	return nil
 }
