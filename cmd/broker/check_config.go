@@ -62,7 +62,7 @@ func (i invocation) checkConfigFrom(c config.Config) (check.Config, []string, er
 	if c.Store != nil {
 		checkConfig.ExtraSteps = append(checkConfig.ExtraSteps, storeStep(*c.Store))
 	}
-	checkConfig.ExtraSteps = append(checkConfig.ExtraSteps, app.step(identifyApp), admin.adminStep(app))
+	checkConfig.ExtraSteps = append(checkConfig.ExtraSteps, app.step(listenAddress{}), admin.step(app))
 	return checkConfig, warnings, err
 }
 

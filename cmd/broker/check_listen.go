@@ -33,18 +33,22 @@ type listenAddress struct {
 	network, address string // to connect to; an empty address stands for any free port
 	tls              bool
 	needsClientCert  bool
+	// identify describes the program that listens there, and reports whether it is a broker.
+	identify func(context.Context, listenAddress) (program string, isBroker bool)
 }
 
 // appListener returns the listener in BROKER_LISTEN.
 func appListener(c config.Config) listenAddress {
 	l := newListenAddress("app's listener", "BROKER_LISTEN", c.Listen)
-	l.tls, l.needsClientCert = c.TLSCertFile != "", c.TLSClientCAFile != ""
+	l.tls, l.needsClientCert, l.identify = c.TLSCertFile != "", c.TLSClientCAFile != "", identifyApp
 	return l
 }
 
 // adminListener returns the listener in BROKER_ADMIN_LISTEN, which may be turned off.
 func adminListener(c config.Config) listenAddress {
-	return newListenAddress("admin listener", "BROKER_ADMIN_LISTEN", c.AdminListen)
+	l := newListenAddress("admin listener", "BROKER_ADMIN_LISTEN", c.AdminListen)
+	l.identify = identifyAdmin
+	return l
 }
 
 // newListenAddress returns how to connect to a listener. address must be valid, or empty if the listener is turned off.
@@ -93,30 +97,17 @@ func curlLine(c config.Config, l listenAddress, accounts []check.Account, caller
 	return command + server.CurlAccessKeyOption(c, callers) + " " + base + "/channels"
 }
 
-// identify describes the program that listens on an address, and reports whether it is a broker.
-type identify func(context.Context, listenAddress) (program string, isBroker bool)
-
-// adminStep returns the step of the admin listener.
-func (l listenAddress) adminStep(app listenAddress) check.ExtraStep {
-	switch {
-	case l.configured == "":
-		return check.ExtraStep{Name: l.name, Run: func(context.Context) check.Step {
-			return check.Skipped("turned off, BROKER_ADMIN_LISTEN is empty")
-		}}
-	case l.address != "" && l.address == app.address:
-		return check.ExtraStep{Name: l.name, Target: l.display, Run: func(context.Context) check.Step {
-			return check.Failed(check.CauseConfiguration, "address-in-use", app.variable+" and "+l.variable+" use the same port", "Set one of them to another port.")
-		}}
-	default:
-		return l.step(identifyAdmin)
-	}
-}
-
-// step returns the step that checks whether the address is free, or in use by a broker.
-func (l listenAddress) step(identify identify) check.ExtraStep {
+// step returns the step that checks whether the address is free, or in use by a broker. other is a listener of the same broker.
+func (l listenAddress) step(other listenAddress) check.ExtraStep {
 	return check.ExtraStep{Name: l.name, Target: l.display, Run: func(ctx context.Context) check.Step {
-		if l.address == "" {
+		switch l.address {
+		case "":
+			if l.configured == "" {
+				return check.Skipped("turned off, BROKER_ADMIN_LISTEN is empty")
+			}
 			return check.Passed("any free port")
+		case other.address:
+			return check.Failed(check.CauseConfiguration, "address-in-use", other.variable+" and "+l.variable+" use the same port", "Set one of them to another port.")
 		}
 		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 		defer cancel()
@@ -126,7 +117,7 @@ func (l listenAddress) step(identify identify) check.ExtraStep {
 			var conn net.Conn
 			if conn, err = new(net.Dialer).DialContext(ctx, l.network, l.address); err == nil {
 				_ = conn.Close() // identify opens its own connection
-				program, isBroker := identify(ctx, l)
+				program, isBroker := l.identify(ctx, l)
 				if isBroker {
 					return check.Passed("in use by " + program)
 				}

@@ -47,15 +47,14 @@ func (c *childEnv) useProxy(proxy net.Addr, dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(path("bundle.pem"), bundle, 0o600); err != nil { //nolint:gosec // in a directory of the caller's
-		return err
-	}
-	if err := os.WriteFile(path("truststore.jks"), localca.TrustStore(bundle), 0o600); err != nil { //nolint:gosec // likewise
-		return err
-	}
-	ini := fmt.Sprintf("curl.cainfo = %q\nopenssl.cafile = %[1]q\n", path("bundle.pem"))
-	if err := os.WriteFile(path("php.ini"), []byte(ini), 0o600); err != nil {
-		return err
+	for name, content := range map[string][]byte{
+		"bundle.pem":     bundle,
+		"truststore.jks": localca.TrustStore(bundle),
+		"php.ini":        fmt.Appendf(nil, "curl.cainfo = %q\nopenssl.cafile = %[1]q\n", path("bundle.pem")),
+	} {
+		if err := os.WriteFile(path(name), content, 0o600); err != nil { //nolint:gosec // in a directory of the caller's
+			return err
+		}
 	}
 	host, port, err := net.SplitHostPort(proxy.String())
 	if err != nil {

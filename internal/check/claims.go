@@ -28,18 +28,15 @@ func readClaims(token string) (claims, bool) {
 	if err != nil || json.Unmarshal(payload, &all) != nil || all == nil {
 		return claims{}, false
 	}
-	var found claims
+	scope, _ := all["scope"].(string)
+	found := claims{audience: stringList(all["aud"]), scopes: strings.Fields(scope), roles: rolesOf(all["realm_access"])}
+	found.client, _ = all["azp"].(string)
 	issued, _ := all["iat"].(float64)
 	expires, _ := all["exp"].(float64)
 	if issued > 0 && expires > issued {
 		const day = 24 * 60 * 60 // no token is used longer
 		found.lifetime = time.Duration(min(expires-issued, day)) * time.Second
 	}
-	found.client, _ = all["azp"].(string)
-	found.audience = stringList(all["aud"])
-	scope, _ := all["scope"].(string)
-	found.scopes = strings.Fields(scope)
-	found.roles = rolesOf(all["realm_access"])
 	resources, _ := all["resource_access"].(map[string]any) // by name, which may be the Client ID
 	for _, name := range slices.Sorted(maps.Keys(resources)) {
 		found.roles = append(found.roles, rolesOf(resources[name])...)
@@ -47,7 +44,7 @@ func readClaims(token string) (claims, bool) {
 	return found, true
 }
 
-// rolesOf returns the roles in a claim of Keycloak's, {"roles": [...]}; none if it has another form.
+// rolesOf returns the roles in a claim of Keycloak's, {"roles": [...]}.
 func rolesOf(access any) []string {
 	granted, _ := access.(map[string]any)
 	return stringList(granted["roles"])

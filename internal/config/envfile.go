@@ -42,8 +42,8 @@ func ReadEnvFile(path string) ([]string, error) {
 	return environ, nil
 }
 
-// parseEnvFile parses the content of a file of variables. It accepts what systemd accepts and reads it in the same way, but returns
-// an error for what systemd skips: a line that has no effect may have been meant to restrict access.
+// parseEnvFile parses the content of a file of variables. It reads what systemd accepts in the same way, but returns an error for
+// what systemd skips: a line that has no effect may have been meant to restrict access.
 func parseEnvFile(content []byte, backslashEscapes bool) (environ []string, err error) {
 	content = bytes.TrimPrefix(content, []byte("\xef\xbb\xbf")) // PowerShell's Set-Content -Encoding utf8 writes it
 	if bytes.HasPrefix(content, []byte("\xff\xfe")) || bytes.HasPrefix(content, []byte("\xfe\xff")) {
@@ -52,32 +52,33 @@ func parseEnvFile(content []byte, backslashEscapes bool) (environ []string, err 
 	if !utf8.Valid(content) || bytes.IndexByte(content, 0) >= 0 {
 		return nil, errors.New("is not UTF-8 text: save it as UTF-8, without formatting")
 	}
-	s := envScanner{rest: string(content), line: 1, escapes: backslashEscapes}
+	text := string(content)
+	rest := text
+	errorHere := func(message string) error {
+		return fmt.Errorf("line %d: %s", 1+strings.Count(text[:len(text)-len(rest)], "\n"), message)
+	}
 	for {
-		s.skip(" \t\r\n")
-		line := s.line
+		rest = strings.TrimLeft(rest, " \t\r\n")
+		name, afterName := cutBefore(rest, "=\r\n")
+		name = strings.TrimRight(name, " \t")
 		switch {
-		case s.rest == "":
+		case rest == "":
 			return environ, nil
-		case s.rest[0] == '#' || s.rest[0] == ';':
-			s.until("\r\n")
+		case rest[0] == '#' || rest[0] == ';':
+			_, rest = cutBefore(rest, "\r\n")
 			continue
-		}
-		name := strings.TrimRight(s.until("=\r\n"), " \t")
-		switch {
-		case !strings.HasPrefix(s.rest, "="):
-			return nil, fmt.Errorf("line %d: must be NAME=value, or begin with # if it is a comment", line)
+		case !strings.HasPrefix(afterName, "="):
+			return nil, errorHere("must be NAME=value, or begin with # if it is a comment")
 		case strings.HasPrefix(name, "export "):
-			return nil, fmt.Errorf("line %d: must be NAME=value, without export", line)
+			return nil, errorHere("must be NAME=value, without export")
 		case !isEnvName(name):
-			return nil, fmt.Errorf("line %d: the name before = must consist of letters, digits and _", line)
+			return nil, errorHere("the name before = must consist of letters, digits and _")
 		}
-		s.next()
-		value, ok := s.value()
+		value, afterValue, ok := parseEnvValue(afterName[1:], backslashEscapes)
 		if !ok {
-			return nil, fmt.Errorf("line %d: the quote that begins in this value does not end", line)
+			return nil, errorHere("the quote that begins in this value does not end")
 		}
-		environ = append(environ, name+"="+value)
+		environ, rest = append(environ, name+"="+value), afterValue
 	}
 }
 
@@ -87,96 +88,68 @@ func isEnvName(text string) bool {
 	return text != "" && strings.Trim(text, letters+"0123456789") == "" && strings.Contains(letters, text[:1])
 }
 
-// envScanner reads a file of variables from its beginning to its end.
-type envScanner struct {
-	rest    string
-	line    int // of the first byte in rest
-	escapes bool
-}
-
-// next removes the first byte and returns it.
-func (s *envScanner) next() byte {
-	c := s.rest[0]
-	s.rest = s.rest[1:]
-	if c == '\n' {
-		s.line++
+// cutBefore cuts a text before the first of the characters, or at its end.
+func cutBefore(text, characters string) (before, after string) {
+	if at := strings.IndexAny(text, characters); at >= 0 {
+		return text[:at], text[at:]
 	}
-	return c
+	return text, ""
 }
 
-// skip removes what consists of the given characters.
-func (s *envScanner) skip(characters string) {
-	for s.rest != "" && strings.IndexByte(characters, s.rest[0]) >= 0 {
-		s.next()
-	}
-}
-
-// until removes what is before the first of the given characters, and returns it. There is no line end in it.
-func (s *envScanner) until(characters string) string {
-	end := strings.IndexAny(s.rest, characters)
-	if end < 0 {
-		end = len(s.rest)
-	}
-	text := s.rest[:end]
-	s.rest = s.rest[end:]
-	return text
-}
-
-// value reads what is after the equals sign: quoted parts, then perhaps one without quotes, in which a quote has no meaning. It
-// returns false if a quote does not end.
-func (s *envScanner) value() (string, bool) {
-	var value strings.Builder
+// parseEnvValue parses what is after an equals sign: quoted parts, which may have several lines, then perhaps one without quotes, in
+// which a quote has no meaning. It returns the text after the value, and false if a quote does not end.
+func parseEnvValue(text string, backslashEscapes bool) (value, rest string, ok bool) {
+	var b strings.Builder
 	for {
-		s.skip(" \t")
-		if s.rest == "" || s.rest[0] != '"' && s.rest[0] != '\'' {
-			s.unquoted(&value)
-			return value.String(), true
+		text = strings.TrimLeft(text, " \t")
+		if text == "" || text[0] != '"' && text[0] != '\'' {
+			rest = appendUnquoted(&b, text, backslashEscapes)
+			return b.String(), rest, true
 		}
-		if !s.quoted(&value) {
-			return "", false
+		if text, ok = appendQuoted(&b, text[1:], text[0], backslashEscapes && text[0] == '"'); !ok {
+			return "", "", false
 		}
 	}
 }
 
-// quoted reads a quoted part, which may have several lines, and reports whether it ends.
-func (s *envScanner) quoted(value *strings.Builder) bool {
-	quote := s.next()
-	for s.rest != "" {
-		c := s.next()
-		switch {
+// appendQuoted appends a text up to the quote, and returns what is after it, or false without a quote.
+func appendQuoted(value *strings.Builder, text string, quote byte, escapes bool) (rest string, ok bool) {
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
 		case c == quote:
-			return true
-		case c == '\\' && quote == '"' && s.escapes && s.rest != "":
-			switch escaped := s.next(); {
-			case strings.IndexByte("\"\\`$", escaped) >= 0:
-				value.WriteByte(escaped)
-			case escaped != '\n':
-				value.WriteByte('\\')
-				value.WriteByte(escaped)
+			return text[i+1:], true
+		case c == '\\' && escapes && i+1 < len(text):
+			i++
+			if strings.IndexByte("\"\\`$\n", text[i]) < 0 {
+				value.WriteByte('\\') // escapes nothing
+			}
+			if text[i] != '\n' {
+				value.WriteByte(text[i])
 			}
 		default:
 			value.WriteByte(c)
 		}
 	}
-	return false
+	return "", false
 }
 
-// unquoted reads up to the end of the line, without spaces before it. After a backslash, a line end continues the value.
-func (s *envScanner) unquoted(value *strings.Builder) {
+// appendUnquoted appends a text up to the end of the line, without spaces before it, and returns what follows. After a backslash, a
+// line end continues the value.
+func appendUnquoted(value *strings.Builder, text string, escapes bool) (rest string) {
 	spaces := "" // are part of the value if something follows
-	for s.rest != "" {
-		c := s.next()
+	for i := 0; i < len(text); i++ {
+		c := text[i]
 		switch {
 		case c == '\n' || c == '\r':
-			return
+			return text[i:]
 		case c == ' ' || c == '\t':
 			spaces += string(c)
 			continue
-		case c == '\\' && s.escapes:
-			if s.rest == "" {
-				return
+		case c == '\\' && escapes:
+			if i++; i == len(text) {
+				return ""
 			}
-			if c = s.next(); c == '\n' || c == '\r' { // before a line feed, a carriage return continues nothing
+			if c = text[i]; c == '\n' || c == '\r' { // before a line feed, a carriage return continues nothing
 				continue
 			}
 		}
@@ -184,4 +157,5 @@ func (s *envScanner) unquoted(value *strings.Builder) {
 		value.WriteByte(c)
 		spaces = ""
 	}
+	return ""
 }
