@@ -24,7 +24,12 @@ func allowCommand(ctx context.Context, i invocation) error {
 	variable, patterns, _ := strings.Cut(list.Line, "=")
 	text := list.Line
 	if *caller != "" {
-		patterns = list.patternsOf(*caller)
+		patterns = ""
+		for _, used := range list.Callers {
+			if used.Caller == *caller {
+				patterns = used.Patterns
+			}
+		}
 		text = strings.ReplaceAll(patterns, ", ", "\n")
 	}
 	switch {
@@ -48,16 +53,6 @@ type allowList struct {
 	Line    string
 	Callers []struct{ Caller, Patterns string }
 	Evicted uint64
-}
-
-// patternsOf returns the patterns of a caller; empty if the list has no such caller.
-func (l allowList) patternsOf(caller string) string {
-	for _, one := range l.Callers {
-		if one.Caller == caller {
-			return one.Patterns
-		}
-	}
-	return ""
 }
 
 // arePatterns reports whether a text consists of patterns like those that a broker writes. The text becomes a part of a

@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -68,18 +66,9 @@ func (i invocation) loadCheckConfig() check.Config {
 	warnings = append(warnings, c.IneffectiveVariables...)
 	var checkConfig check.Config
 	if len(problems) == 0 {
-		var skippedAccounts []string
-		var err error
-		if checkConfig, skippedAccounts, err = i.checkConfigFrom(c); err != nil {
-			problems = append(problems, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()})
-		}
-		reading, keyFiles, err := examineCallers(c)
-		if invalid, ok := errors.AsType[config.Error](err); ok {
-			problems = append(problems, invalid)
-		}
-		checkConfig.Files = append(checkConfig.Files, keyFiles...)
-		checkConfig.Curl = curlLine(c, appListener(c), checkConfig.Accounts, reading.Callers)
-		warnings = slices.Concat(warnings, skippedAccounts, reading.Problems)
+		var more []string
+		checkConfig, more, problems = i.checkConfigFrom(c)
+		warnings = append(warnings, more...)
 	}
 	checkConfig.Configuration, checkConfig.Began = check.Passed("settings are valid", append(c.UnknownVariables, warnings...)...), began
 	if len(problems) > 0 {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,10 +17,16 @@ import (
 	"etrusted-broker/tokensource/redisstore"
 )
 
-// checkConfigFrom returns what is to be checked with a valid configuration. It returns warnings, and an error about
-// ETRUSTED_ACCOUNTS_DIR.
-func (i invocation) checkConfigFrom(c config.Config) (check.Config, []string, error) {
+// checkConfigFrom returns what is to be checked with a valid configuration, with the warnings and problems of its directories.
+func (i invocation) checkConfigFrom(c config.Config) (_ check.Config, warnings []string, problems []config.Error) {
 	accounts, warnings, err := allAccounts(c)
+	if err != nil {
+		problems = append(problems, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()})
+	}
+	reading, keyFiles, err := examineCallers(c)
+	if invalid, ok := errors.AsType[config.Error](err); ok {
+		problems = append(problems, invalid)
+	}
 	files := []check.File{
 		{Path: c.AccessKeyFile, Secret: true}, {Path: c.TLSKeyFile, Secret: true}, {Path: c.TokenStoreFile, Secret: true},
 		{Path: c.TLSCertFile}, {Path: c.TLSClientCAFile},
@@ -49,10 +56,11 @@ func (i invocation) checkConfigFrom(c config.Config) (check.Config, []string, er
 		CustomAudience: !isDefaultValue("ETRUSTED_AUDIENCE", c.Audience),
 		Scopes:         c.Scopes,
 		Accounts:       accounts,
-		Files:          slices.DeleteFunc(files, func(file check.File) bool { return file.Path == "" }),
+		Files:          slices.DeleteFunc(append(files, keyFiles...), func(file check.File) bool { return file.Path == "" }),
 		OtherReaders:   harden.OtherReaders,
 		UserAgent:      "etrusted-broker/" + version,
 		AppURL:         app.url(),
+		Curl:           curlLine(c, app, accounts, reading.Callers),
 	}
 	for _, s := range []*check.Server{&checkConfig.Login, &checkConfig.API} {
 		if s.OtherServer = check.CauseNetwork; !isDefaultValue(s.Variable, s.URL.String()) {
@@ -63,7 +71,7 @@ func (i invocation) checkConfigFrom(c config.Config) (check.Config, []string, er
 		checkConfig.ExtraSteps = append(checkConfig.ExtraSteps, storeStep(*c.Store))
 	}
 	checkConfig.ExtraSteps = append(checkConfig.ExtraSteps, app.step(listenAddress{}), admin.step(app))
-	return checkConfig, warnings, err
+	return checkConfig, append(warnings, reading.Problems...), problems
 }
 
 // isDefaultValue reports whether value is the default of a variable.

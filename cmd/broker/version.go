@@ -14,17 +14,15 @@ var (
 	revision = "" // a call here would overwrite the linker's value
 )
 
-func init() { revision = cmp.Or(revision, vcsRevision()) }
-
-func vcsRevision() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
+func init() {
+	if info, ok := debug.ReadBuildInfo(); ok && revision == "" {
 		for _, setting := range info.Settings {
 			if setting.Key == "vcs.revision" {
-				return setting.Value
+				revision = setting.Value
 			}
 		}
 	}
-	return "unknown"
+	revision = cmp.Or(revision, "unknown")
 }
 
 func versionCommand(_ context.Context, i invocation) error {

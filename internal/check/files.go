@@ -34,7 +34,11 @@ func (c *checker) checkFiles() {
 			problems = append(problems, problem)
 			continue
 		}
-		readable = append(readable, file.Path+describeMode(file.Path))
+		description := file.Path
+		if info, err := os.Stat(file.Path); err == nil && runtime.GOOS != "windows" { // there, the mode does not control access
+			description += fmt.Sprintf(" (%04o)", info.Mode().Perm())
+		}
+		readable = append(readable, description)
 		if readers, repair := c.OtherReaders(file.Path); file.Secret && readers != "" {
 			warnings = append(warnings, fmt.Sprintf("%s is readable for others on this machine, %s: run %s", file.Path, readers, repair))
 		}
@@ -93,15 +97,6 @@ func FileProblem(path string) string {
 		return path + " is UTF-16, which PowerShell's > writes: use Set-Content -Encoding utf8"
 	}
 	return ""
-}
-
-// describeMode returns the mode of a file in parentheses; empty on Windows, where it does not control access.
-func describeMode(path string) string {
-	info, err := os.Stat(path)
-	if err != nil || runtime.GOOS == "windows" {
-		return ""
-	}
-	return fmt.Sprintf(" (%04o)", info.Mode().Perm())
 }
 
 // describeOwner compares mode and owner of a file with the user of this process, where files have them: in package syscall, the

@@ -58,7 +58,7 @@ func (c Config) RequiresAuthentication() bool {
 
 // checkCallersDir rejects a directory that cannot be used. What is in it is read by package callers.
 func (c Config) checkCallersDir() error {
-	if isSet(c.AccessKey) || c.AccessKeyFile != "" {
+	if c.CallersDir != "" && (isSet(c.AccessKey) || c.AccessKeyFile != "") {
 		return errors.New("cannot be used with an access key: unset BROKER_ACCESS_KEY and BROKER_ACCESS_KEY_FILE, and give each caller its own key")
 	}
 	return checkDir(c.CallersDir)

@@ -147,6 +147,11 @@ func Load(environ []string) (Config, []Error) {
 			problems = append(problems, Error{variable, err.Error()})
 		}
 	}
+	require := func(variable string, isValid bool, requirement string) {
+		if !isValid {
+			check(variable, errors.New(requirement))
+		}
+	}
 	checkCredential := func(variable string, err error) {
 		if errors.Is(err, tokensource.ErrFileNotFound) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, tokensource.ErrEmptySecret) {
 			c.LateFiles = append(c.LateFiles, Error{variable, err.Error()})
@@ -166,9 +171,7 @@ func Load(environ []string) (Config, []Error) {
 		c.ClientID = required("ETRUSTED_CLIENT_ID", c.ClientID, c.ClientIDFile)
 		c.ClientSecret = required("ETRUSTED_CLIENT_SECRET", c.ClientSecret, c.ClientSecretFile)
 	}
-	if c.AccountsDir != "" {
-		check("ETRUSTED_ACCOUNTS_DIR", checkDir(c.AccountsDir))
-	}
+	check("ETRUSTED_ACCOUNTS_DIR", checkDir(c.AccountsDir))
 	var err error
 	c.API, err = hostport.ParseSecureOrigin(c.APIURL)
 	check("ETRUSTED_API_URL", err)
@@ -180,9 +183,7 @@ func Load(environ []string) (Config, []Error) {
 	if err == nil && len(c.AccessKeys) > 0 {
 		c.AccessKey = c.AccessKeys[0]
 	}
-	if c.CallersDir != "" {
-		check("BROKER_CALLERS_DIR", c.checkCallersDir())
-	}
+	check("BROKER_CALLERS_DIR", c.checkCallersDir())
 	check("BROKER_LISTEN", c.checkListen())
 	if c.AdminListen != "" {
 		_, _, err = SplitListenAddress(c.AdminListen)
@@ -198,9 +199,7 @@ func Load(environ []string) (Config, []Error) {
 		_, err = access.ParseRules(c.Allow)
 		check("BROKER_ALLOW", err)
 	}
-	if c.AllowMode != "enforce" && c.AllowMode != AllowModeWarn {
-		check("BROKER_ALLOW_MODE", errors.New("must be enforce or warn"))
-	}
+	require("BROKER_ALLOW_MODE", c.AllowMode == "enforce" || c.AllowMode == AllowModeWarn, "must be enforce or warn")
 	_, err = c.LoadTLS()
 	if invalid, ok := errors.AsType[Error](err); ok {
 		problems = append(problems, invalid)
@@ -213,29 +212,19 @@ func Load(environ []string) (Config, []Error) {
 		check(source, err)
 	}
 	check("HTTPS_PROXY", c.checkProxy(variables))
-	if c.InterceptCADir != "" {
-		check("BROKER_INTERCEPT_CA_DIR", checkDir(c.InterceptCADir))
-	}
-	check("BROKER_TOKEN_WAIT", checkNotNegative(c.TokenWait))
-	check("BROKER_SHUTDOWN_GRACE", checkNotNegative(c.ShutdownGrace))
-	if c.UpstreamTimeout <= 0 {
-		check("BROKER_UPSTREAM_TIMEOUT", errors.New("must be greater than zero, such as 60s"))
-	}
-	if c.ReplayBuffer < 0 || c.ReplayBuffer > maxReplayBuffer {
-		check("BROKER_REPLAY_BUFFER", fmt.Errorf("must be from 0 to %d bytes: each request in flight may use that much memory", maxReplayBuffer))
-	}
-	if c.LogLevel < zapcore.DebugLevel || c.LogLevel > zapcore.ErrorLevel { // above, errors would go unseen
-		check("BROKER_LOG_LEVEL", errors.New(requirementFor(reflect.TypeFor[zapcore.Level]())))
-	}
-	if c.LogFormat != "" && c.LogFormat != "json" && c.LogFormat != "console" {
-		check("BROKER_LOG_FORMAT", errors.New("must be json or console"))
-	}
+	check("BROKER_INTERCEPT_CA_DIR", checkDir(c.InterceptCADir))
+	require("BROKER_TOKEN_WAIT", c.TokenWait >= 0, "must not be negative")
+	require("BROKER_SHUTDOWN_GRACE", c.ShutdownGrace >= 0, "must not be negative")
+	require("BROKER_UPSTREAM_TIMEOUT", c.UpstreamTimeout > 0, "must be greater than zero, such as 60s")
+	const maxReplayBuffer = 64 << 20 // keeps a typing error from letting a few uploads use all memory
+	require("BROKER_REPLAY_BUFFER", c.ReplayBuffer >= 0 && c.ReplayBuffer <= maxReplayBuffer,
+		fmt.Sprintf("must be from 0 to %d bytes: each request in flight may use that much memory", maxReplayBuffer))
+	// Above the level error, errors would go unseen.
+	require("BROKER_LOG_LEVEL", c.LogLevel >= zapcore.DebugLevel && c.LogLevel <= zapcore.ErrorLevel, requirements[reflect.TypeOf(c.LogLevel)])
+	require("BROKER_LOG_FORMAT", slices.Contains([]string{"", "json", "console"}, c.LogFormat), "must be json or console")
 	c.Settings = c.settings(variables, problems)
 	return c, problems
 }
-
-// maxReplayBuffer keeps a typing error from letting a few uploads use all memory.
-const maxReplayBuffer = 64 << 20
 
 // HasDefaultAccount reports whether credentials for the unnamed account are configured.
 func (c Config) HasDefaultAccount() bool {
@@ -265,10 +254,12 @@ func (c Config) DefaultCredentials() *tokensource.CredentialSource {
 	}
 }
 
-// checkDir returns an error that says what to do if path is not an accessible directory.
+// checkDir returns an error that says what to do if path is not an accessible directory. An empty path is no error.
 func checkDir(path string) error {
 	info, err := os.Stat(path)
 	switch {
+	case path == "":
+		return nil
 	case errors.Is(err, fs.ErrNotExist):
 		return errors.New("directory not found")
 	case err != nil:
@@ -279,8 +270,7 @@ func checkDir(path string) error {
 	return nil
 }
 
-// ParseVariables sets the fields from the variables, without reading files or validating the whole. It replaces the parser's errors,
-// because they quote values.
+// ParseVariables sets the fields from the variables, without reading files or validating the whole.
 func ParseVariables(variables map[string]string) (Config, []Error) {
 	var c Config
 	err := env.ParseWithOptions(&c, env.Options{
@@ -303,22 +293,17 @@ func ParseVariables(variables map[string]string) (Config, []Error) {
 			panic("config is declared wrongly: " + err.Error()) // an invalid tag, which every test would reveal
 		}
 		field, _ := reflect.TypeFor[Config]().FieldByName(parse.Name)
-		problems = append(problems, Error{field.Tag.Get("env"), requirementFor(field.Type)})
+		problems = append(problems, Error{field.Tag.Get("env"), requirements[field.Type]})
 	}
 	return c, problems
 }
 
-func requirementFor(t reflect.Type) string {
-	switch t {
-	case reflect.TypeFor[bool]():
-		return "must be true or false"
-	case reflect.TypeFor[int64]():
-		return "must be a whole number"
-	case reflect.TypeFor[time.Duration]():
-		return "must be a duration such as 10s or 1m30s"
-	default:
-		return "must be debug, info, warn or error"
-	}
+// requirements say what a value of a type must be, in place of the parser's errors, which quote it.
+var requirements = map[reflect.Type]string{
+	reflect.TypeFor[bool]():          "must be true or false",
+	reflect.TypeFor[int64]():         "must be a whole number",
+	reflect.TypeFor[time.Duration](): "must be a duration such as 10s or 1m30s",
+	reflect.TypeFor[zapcore.Level](): "must be debug, info, warn or error",
 }
 
 // secretOrFile returns the secret that is in the variable or in the file that NAME_FILE names, and the name of the one that
@@ -359,13 +344,6 @@ func readVariableFile[T any](file string, read func(path string) (T, error)) (co
 func looksLikePath(text string) bool {
 	path := filepath.ToSlash(text)
 	return filepath.IsAbs(text) || strings.HasPrefix(path, "./") || strings.HasPrefix(path, "../")
-}
-
-func checkNotNegative(d time.Duration) error {
-	if d < 0 {
-		return errors.New("must not be negative")
-	}
-	return nil
 }
 
 // Environment returns the variables in environ, as os.Environ returns it, by name. A carriage return at the end of a value is
