@@ -55,8 +55,7 @@ type allowList struct {
 	Evicted uint64
 }
 
-// arePatterns reports whether a text consists of patterns like those that a broker writes. The text becomes a part of a
-// configuration: another program at that address must not add a line to it.
+// arePatterns reports whether a text could be a broker's. Another program must not add a line to what becomes a configuration.
 func arePatterns(text string) bool {
 	const characters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/{}$-, "
 	_, err := access.ParseRules(strings.Split(text, ","))

@@ -37,14 +37,12 @@ type listenAddress struct {
 	identify func(context.Context, listenAddress) (program string, isBroker bool)
 }
 
-// appListener returns the listener in BROKER_LISTEN.
 func appListener(c config.Config) listenAddress {
 	l := newListenAddress("app's listener", "BROKER_LISTEN", c.Listen)
 	l.tls, l.needsClientCert, l.identify = c.TLSCertFile != "", c.TLSClientCAFile != "", identifyApp
 	return l
 }
 
-// adminListener returns the listener in BROKER_ADMIN_LISTEN, which may be turned off.
 func adminListener(c config.Config) listenAddress {
 	l := newListenAddress("admin listener", "BROKER_ADMIN_LISTEN", c.AdminListen)
 	l.identify = identifyAdmin
@@ -68,8 +66,7 @@ func newListenAddress(name, variable, address string) listenAddress {
 	return l
 }
 
-// url is the address for apps; empty if it is not known: a system-chosen port, all interfaces, or TLS, which needs a name
-// from the certificate.
+// url is the address for apps; empty for a system-chosen port, all interfaces, or TLS, which needs a name from the certificate.
 func (l listenAddress) url() string {
 	switch {
 	case l.tls || l.address == "" || !strings.HasSuffix(l.display, l.address):
@@ -144,8 +141,7 @@ func listenerLookupHint() string {
 	return "'ss -ltnp' and 'ss -lxp' show which one it is"
 }
 
-// tryListen reports whether a program may be listening, and why the broker could not. It leaves no trace. Its error is that of
-// 'broker serve'.
+// tryListen reports whether a program may be listening, and the error of 'broker serve'. It leaves no trace.
 func (l listenAddress) tryListen(ctx context.Context) (mayBeTaken bool, err error) {
 	if l.network == "unix" {
 		// Listening there for a moment could leave a file behind. If the broker could not listen, the listener may still be a
@@ -189,7 +185,6 @@ func identifyApp(ctx context.Context, l listenAddress) (program string, isBroker
 	return "another program that speaks HTTP, or by another listener of a broker", false
 }
 
-// identifyAdmin identifies a broker by its status.
 func identifyAdmin(ctx context.Context, l listenAddress) (program string, isBroker bool) {
 	status, err := readStatus(ctx, l)
 	if err != nil {

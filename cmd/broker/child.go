@@ -32,11 +32,10 @@ func (c *childEnv) set(value string, names ...string) {
 	}
 }
 
-// get returns the value of a variable; empty if it is not set.
 func (c *childEnv) get(name string) string { return config.Environment(c.environ)[name] }
 
-// useProxy sets the variables by which curl, OpenSSL, Node, Python, Java and PHP use the broker as their HTTPS proxy, and trust
-// the CA in a directory besides the system's. It writes into the directory what they need.
+// useProxy makes curl, OpenSSL, Node, Python, Java and PHP use the broker as their HTTPS proxy, and trust the CA in dir besides the
+// system's. It writes into dir what they need.
 func (c *childEnv) useProxy(proxy net.Addr, dir string) error {
 	path := func(name string) string { return filepath.Join(dir, name) }
 	certificate, err := os.ReadFile(path("ca.crt"))

@@ -19,7 +19,7 @@ const (
 	exitConfig  = 2 // a configuration error, or a command line that is not understood
 )
 
-// exitError ends a command with an exit code. Any other error of a command means exitFailure. The message is empty if it was printed.
+// exitError ends a command with an exit code; other errors mean exitFailure. The message is empty if it was printed.
 type exitError struct {
 	code    int
 	message string
@@ -63,8 +63,7 @@ func commands() []command {
 	}, systemCommands()...)
 }
 
-// run is the program without the process: it returns the exit code. program is the name by which it was called. When ctx is
-// done, run ends after the requests in flight.
+// run is the program without the process: it returns the exit code. When ctx is done, it ends after the requests in flight.
 func run(ctx context.Context, program string, args, environ []string, stdout, stderr io.Writer) int {
 	name, args := splitArgs(args)
 	if name == "--version" || name == "-version" {
@@ -144,8 +143,7 @@ func printLine(w io.Writer, format string, args ...any) {
 	_, _ = fmt.Fprintf(w, format+"\n", args...)
 }
 
-// loadConfig loads the configuration for a command that runs the broker, and prints the problems that prevent that. Its error is that
-// of printProblems.
+// loadConfig loads the configuration to run the broker with. It prints the problems: its error is that of printProblems.
 func (i invocation) loadConfig() (config.Config, error) {
 	c, problems := config.Load(i.environ)
 	i.nameSources(c.Settings)

@@ -63,8 +63,8 @@ func demoEnvironment(environ []string, url string) []string {
 		"ETRUSTED_CLIENT_SECRET="+fakeetrusted.DefaultClientSecret)
 }
 
-// exampleRequests returns commands with characters that need quotes. cmd.exe knows no single quotes, and JSON in double quotes is
-// written differently there and in each version of PowerShell.
+// exampleRequests returns commands with characters that need quotes. cmd.exe knows no single quotes, and each version of PowerShell
+// has its own way to write JSON in double quotes.
 func exampleRequests(curl, url string) string {
 	if runtime.GOOS == "windows" {
 		return fmt.Sprintf(`%s "%s/reviews?count=2&rating=5"`, curl, url)
@@ -73,7 +73,6 @@ func exampleRequests(curl, url string) string {
   %[1]s -X POST -H 'Content-Type: application/json' -d '{"type":"checkout"}' %[2]s/events`, curl, url)
 }
 
-// printIntroduction prints what to try.
 func (i invocation) printIntroduction(c config.Config, fake string, l server.Listeners) {
 	usage := server.Usage(c, l.App[0])
 	callers, _, _ := examineCallers(c) // the broker has started with them

@@ -12,8 +12,7 @@ import (
 	"etrusted-broker/internal/config"
 )
 
-// splitArgs returns the name of the command in the arguments, and the arguments of the command. The flag -env-file may stand before
-// the name too. Without a name, the command is serve.
+// splitArgs returns the name of the command, serve without one, and its arguments. The flag -env-file may be before the name.
 func splitArgs(args []string) (name string, rest []string) {
 	at := 0
 	for at < len(args) && slices.Contains([]string{"-env-file", "--env-file"}, strings.Split(args[at], "=")[0]) {
@@ -75,8 +74,8 @@ func (i *invocation) nameSources(settings []config.Setting) {
 // packageDir is where the deb and the rpm keep settings and credentials.
 const packageDir = "/etc/etrusted-broker"
 
-// addPackageVariables adds the variables of the package's service, on a host with the package. If there are other variables of the
-// broker, or files that name them, it does nothing and returns false. Usually only root may read the directory.
+// addPackageVariables adds the variables of the package's service, unless there are other variables of the broker, or files of
+// them, or no package. Usually only root may read the directory.
 func (i *invocation) addPackageVariables(dir string) (used bool, _ error) {
 	// On Windows, where the package does not exist, every user may create the directory on the current drive.
 	if len(i.envFiles) > 0 || config.HasVariables(i.environ) || !filepath.IsAbs(dir) {
@@ -98,7 +97,7 @@ func (i *invocation) addPackageVariables(dir string) (used bool, _ error) {
 	return true, nil
 }
 
-// announcePackageVariables is addPackageVariables for commands that show or test the settings: it says so. Its error is an exitError.
+// announcePackageVariables is addPackageVariables for commands that show or test the settings: it says so. It prints its error.
 func (i *invocation) announcePackageVariables() error {
 	used, err := i.addPackageVariables(packageDir)
 	switch {

@@ -15,7 +15,6 @@ func isHelp(arg string) bool {
 	return arg == "-h" || arg == "-help" || arg == "--help"
 }
 
-// usage prints the commands and the variables.
 func usage(w io.Writer, program string) {
 	printLine(w, `etrusted-broker: local gateway to the eTrusted API. Apps call it instead of https://api.etrusted.com; it adds the access token.
 
@@ -48,7 +47,6 @@ Environment:`)
 Exit codes: 0 success, 1 failure while running, 2 configuration error. run: COMMAND's code, 126 or 127 if it cannot be run, 128 + N after signal N.`)
 }
 
-// configCommand prints every variable with its effective value, its source and its meaning.
 func configCommand(_ context.Context, i invocation) error {
 	if err := i.announcePackageVariables(); err != nil {
 		return err

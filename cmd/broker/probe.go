@@ -64,8 +64,7 @@ func waitReady(ctx context.Context, address string, timeout time.Duration) error
 	}
 }
 
-// adminAddress returns the address of the admin listener. Its error is an exitError. health and wait need no other variable: they may
-// run where the credentials are not available.
+// adminAddress returns the address of the admin listener. It needs no other variable: health and wait may run without credentials.
 func (i invocation) adminAddress() (string, error) {
 	_, _ = i.addPackageVariables(packageDir)                     // a user who may not read them has the defaults
 	c, _ := config.ParseVariables(config.Environment(i.environ)) // a string variable cannot be invalid here
@@ -105,7 +104,7 @@ func probe(ctx context.Context, address, path string) error {
 	return errors.New(printable.Escape(strings.TrimSpace(string(body)), maxPeerText)) // of whatever listens there
 }
 
-// noAnswerError describes the error of a request to the admin listener. The error itself may quote data from whatever listens there.
+// noAnswerError replaces the error of a request to the admin listener, which may quote data from whatever listens there.
 func noAnswerError(address string, err error) error {
 	return fmt.Errorf("%w: is it running?", neterr.Describe("the broker's admin listener on "+address, err))
 }

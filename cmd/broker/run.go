@@ -23,8 +23,7 @@ const (
 	exitNotFound  = 127
 )
 
-// runCommand starts a broker, waits for its token, runs COMMAND with variables that lead it to the broker, and returns COMMAND's
-// exit code.
+// runCommand starts a broker, waits for its token, and runs COMMAND with variables that lead it to the broker.
 func runCommand(ctx context.Context, i invocation) error {
 	flags := i.flags()
 	var options runOptions
@@ -110,7 +109,6 @@ func runCommand(ctx context.Context, i invocation) error {
 	return i.runChild(flags.Args(), command.environ)
 }
 
-// runOptions are the flags of the command run.
 type runOptions struct {
 	timeout         time.Duration
 	intercept, demo bool

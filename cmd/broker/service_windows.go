@@ -17,10 +17,9 @@ func systemCommands() []command {
 	return []command{{serviceCommandName, "install, remove, start or stop the Windows service; install needs -env-file FILE", true, serviceCommand}}
 }
 
-// serviceRun is the action with which Windows starts the service. A parent that is services.exe would not prove that it is Windows.
+// serviceRun is the action with which Windows starts the service: its parent, services.exe, would not prove that it is Windows.
 const serviceRun = "run"
 
-// serviceActions are the others.
 var serviceActions = map[string]func(context.Context, invocation) error{
 	"install": installService,
 	"remove":  func(ctx context.Context, _ invocation) error { return winservice.Remove(ctx) },
@@ -53,8 +52,7 @@ func serviceCommand(ctx context.Context, i invocation) error {
 	return exitError{code: i.reportError(err)} // with the action's name
 }
 
-// installService installs the service with the files of variables. An invalid configuration is an error now, rather than one that
-// only the event log has.
+// installService checks the configuration, so that not only the event log has its errors.
 func installService(_ context.Context, i invocation) error {
 	if len(i.envFiles) == 0 {
 		return errors.New(`name the file with the variables, such as -env-file C:\ProgramData\etrusted-broker\broker.env`)

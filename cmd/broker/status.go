@@ -38,7 +38,6 @@ func statusCommand(ctx context.Context, i invocation) error {
 	return nil
 }
 
-// runningStatus returns the status of the running broker.
 func (i invocation) runningStatus(ctx context.Context) (status brokerStatus, err error) {
 	address, err := i.adminAddress()
 	if err != nil {
@@ -127,7 +126,6 @@ func (s brokerStatus) lines() []string {
 	)
 }
 
-// String returns the state in words.
 func (c componentStatus) String() string {
 	text := c.State
 	if text == "" {

@@ -27,7 +27,6 @@ func sentByTerminal(received os.Signal) bool {
 	return err == nil && foreground == syscall.Getpgrp()
 }
 
-// isTerminal reports whether a file is a terminal.
 func isTerminal(file *os.File) bool {
 	_, err := unix.IoctlGetWinsize(int(file.Fd()), unix.TIOCGWINSZ)
 	return err == nil

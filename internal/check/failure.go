@@ -23,7 +23,6 @@ func failedWith(cause Cause, explained *problem.Problem) Step {
 	return Failed(cause, explained.Code, explained.Detail, explained.Hint)
 }
 
-// connectionFailure describes why a step of the connection failed.
 func (p *serverProbe) connectionFailure(name string, err error) Step {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "proxyconnect" {
 		err = op.Err // the step says that it is about the proxy
@@ -66,7 +65,6 @@ func (p *serverProbe) connectionFailure(name string, err error) Step {
 	return p.blameMistypedURL(result)
 }
 
-// proxyFailure describes why the proxy has not opened a tunnel.
 func (p *serverProbe) proxyFailure(err error, isTimeout bool) Step {
 	refused, isRefused := errors.AsType[*neterr.ProxyRefusedError](err)
 	if !isRefused {
@@ -98,7 +96,6 @@ func (s Server) blameMistypedURL(step Step) Step {
 	return step
 }
 
-// tlsFailure describes a failed TLS handshake.
 func (p *serverProbe) tlsFailure(err error) Step {
 	result := failedWith(CauseNetwork, neterr.Describe(hostPort(p.URL), err))
 	if verify, ok := errors.AsType[*tls.CertificateVerificationError](err); ok && len(verify.UnverifiedCertificates) > 0 {

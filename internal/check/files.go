@@ -61,11 +61,12 @@ func (c *checker) checkFiles() {
 	case len(c.Accounts) == 0:
 		result = Failed(CauseConfiguration, "no-account", "there is no account in ETRUSTED_ACCOUNTS_DIR", "Create a directory for each account in it, with the files client_id and client_secret.")
 	case len(problems) > 0:
-		result.Cause, result.Code, result.Text = CauseConfiguration, "unusable-file", joinFirst(problems)
-		result.Advice = "Correct the file or the path to it. The user that runs the broker must be able to read it: check the mount, and owner and mode of the file and of the directories above it."
+		advice := "Correct the file or the path to it. The user that runs the broker must be able to read it: check the mount, and owner and mode of the file and of the directories above it."
 		if runtime.GOOS == "windows" {
-			result.Advice = `Correct the file or the path to it. The account that runs the broker must be able to read it: icacls FILE shows who can, and icacls FILE /grant "NT SERVICE\etrusted-broker:R" lets the service.`
+			advice = `Correct the file or the path to it. The account that runs the broker must be able to read it: icacls FILE shows who can, and icacls FILE /grant "NT SERVICE\etrusted-broker:R" lets the service.`
 		}
+		result = Failed(CauseConfiguration, "unusable-file", joinFirst(problems), advice)
+		result.Warnings = warnings
 	}
 	c.finishStep(Step{Name: "files"}, began, result)
 }
@@ -110,8 +111,8 @@ func describeOwner(info fs.FileInfo) string {
 		info.Mode().Perm(), system.FieldByName("Uid"), system.FieldByName("Gid"), os.Geteuid(), os.Getegid())
 }
 
-// existingPart returns what exists of the directories of a path; empty if that is only the root or the working directory: every secret
-// that begins with a slash is in the one, and every other secret in the other.
+// existingPart returns what exists of the directories of a path; empty if that is only the root or the working directory, in which
+// every secret is that looks like a path.
 func existingPart(path string) (part string, isDirectory bool) {
 	for part = filepath.Dir(filepath.Clean(path)); part != filepath.Dir(part); part = filepath.Dir(part) {
 		if info, err := os.Stat(part); err == nil {
@@ -129,5 +130,4 @@ func limitList(all []string) []string {
 	return all
 }
 
-// joinFirst joins the first texts.
 func joinFirst(all []string) string { return strings.Join(limitList(all), ", ") }

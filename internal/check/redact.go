@@ -34,7 +34,6 @@ func alphanumeric(text string) string {
 	return notAlphanumeric.ReplaceAllString(strings.ToLower(text), "")
 }
 
-// addSecret registers a secret.
 func (r *redactor) addSecret(secret string) {
 	for _, form := range []string{
 		secret, url.QueryEscape(secret), hex.EncodeToString([]byte(secret)),

@@ -44,7 +44,6 @@ var causeNames = map[Cause]string{
 	CauseRights:        "the client's rights",
 }
 
-// summarize completes the report.
 func (c *checker) summarize() {
 	r := &c.report
 	r.Interrupted, r.Summary = c.interrupted(), "All checks passed."
@@ -121,27 +120,26 @@ type Step struct {
 
 // Passed returns the result of a step that has passed, possibly with warnings. Name, Target, Status and Seconds are set when the
 // step is recorded; likewise for Failed and Skipped.
-func Passed(text string, warnings ...string) Step { return Step{Text: text, Warnings: warnings} }
+func Passed(text string, warnings ...string) Step {
+	return Step{Status: StatusOK, Text: text, Warnings: warnings}
+}
 
 // Failed returns the result of a step that has failed, with a code of docs/troubleshooting.md or docs/check.md.
 func Failed(cause Cause, code, text, advice string) Step {
-	return Step{Cause: cause, Code: code, Text: text, Advice: advice}
+	return Step{Status: StatusFailed, Cause: cause, Code: code, Text: text, Advice: advice}
 }
 
 // Skipped returns the result of a step that is not run.
 func Skipped(reason string) Step { return Step{Status: StatusSkipped, Text: "skipped: " + reason} }
 
-// finishStep records the result of a step, unless the check was interrupted meanwhile. The first step has ended before the check.
+// finishStep records the result of a step, unless the check was interrupted meanwhile: the first has ended before.
 func (c *checker) finishStep(step Step, began time.Time, result Step) {
 	if len(c.report.Steps) > 0 && c.interrupted() {
 		return
 	}
 	result.Name, result.Account, result.Target = step.Name, step.Account, step.Target
-	if result.Status == "" {
-		result.Status, result.Seconds = StatusOK, time.Since(began).Seconds()
-	}
-	if result.Cause != "" {
-		result.Status = StatusFailed
+	if result.Status != StatusSkipped {
+		result.Seconds = time.Since(began).Seconds()
 	}
 	c.report.Steps = append(c.report.Steps, result)
 	c.OnStep(result)

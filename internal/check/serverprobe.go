@@ -23,8 +23,7 @@ const (
 	stepTLS      = "TLS"
 )
 
-// serverProbe sends requests to a server. The first one reports the steps of its connection. With a proxy, DNS and TCP are about the
-// proxy.
+// serverProbe sends requests to a server. The first reports the steps of its connection: DNS and TCP are those of a proxy, if any.
 type serverProbe struct {
 	Server
 	*checker

@@ -33,8 +33,7 @@ func (c *checker) checkToken(ctx context.Context, account Account, report *Accou
 	return authorization
 }
 
-// fetchToken makes one token request, exactly as the broker makes it. It returns neither a token nor a failure if the check was
-// interrupted.
+// fetchToken makes one token request, exactly as the broker makes it. An interruption gives neither a token nor a failure.
 func (c *checker) fetchToken(ctx context.Context, account Account, set tokensource.CredentialSet, report *AccountReport) (authorization string, failure *tokensource.RefreshError) {
 	running, stop := context.WithCancel(ctx)
 	defer stop()

@@ -23,8 +23,7 @@ import (
 	"etrusted-broker/tokensource/redisstore"
 )
 
-// Config is the one place where the variables are declared: with name, default and meaning, from which parsing, help
-// and 'broker config' are made. The names are a contract with users.
+// Config declares the variables, from which parsing, help and 'broker config' are made. The names are a contract with users.
 type Config struct {
 	ClientID         tokensource.Secret `env:"ETRUSTED_CLIENT_ID" help:"the Client ID: prefix and identifier together"`
 	ClientIDFile     string             `env:"ETRUSTED_CLIENT_ID_FILE" guards:"yes" shape:"path" help:"a file that contains the Client ID"`
@@ -306,8 +305,7 @@ var requirements = map[reflect.Type]string{
 	reflect.TypeFor[zapcore.Level](): "must be debug, info, warn or error",
 }
 
-// secretOrFile returns the secret that is in the variable or in the file that NAME_FILE names, and the name of the one that
-// is set: neither gives the zero Secret and "".
+// secretOrFile returns the secret in the variable or in the file that NAME_FILE names, and which of them is set; "" if neither is.
 func secretOrFile(variable string, value tokensource.Secret, file string) (secret tokensource.Secret, source string, err error) {
 	switch {
 	case isSet(value) && file != "":
@@ -324,8 +322,8 @@ func secretOrFile(variable string, value tokensource.Secret, file string) (secre
 
 func isSet(secret tokensource.Secret) bool { return !secret.Equal(tokensource.Secret{}) }
 
-// readVariableFile reads the file that a variable names. Its errors do not contain a path that does not exist: it could be the secret
-// itself, even if it begins with a slash.
+// readVariableFile reads the file that a variable names. Its errors contain no path that does not exist: it could be the secret,
+// even if it begins with a slash.
 func readVariableFile[T any](file string, read func(path string) (T, error)) (content T, err error) {
 	if !looksLikePath(file) {
 		if runtime.GOOS == "windows" {
@@ -346,8 +344,8 @@ func looksLikePath(text string) bool {
 	return filepath.IsAbs(text) || strings.HasPrefix(path, "./") || strings.HasPrefix(path, "../")
 }
 
-// Environment returns the variables in environ, as os.Environ returns it, by name. A carriage return at the end of a value is
-// removed: it comes from a file with the line ends of Windows, and belongs to no value.
+// Environment returns the variables in environ by name, without a carriage return at the end: it is from a file with the line ends
+// of Windows.
 func Environment(environ []string) map[string]string {
 	variables := env.ToMap(environ)
 	for name, value := range variables {

@@ -65,9 +65,8 @@ var isDisplayable = map[string]func(text string) bool{
 	"word":   hasOnlyWords,
 }
 
-// hasOnlyWords reports whether a text consists of words that cannot be a secret: they are shorter than MinSafeKeyLength, or have neither
-// capital letters nor digits, or are a wildcard of a pattern, such as {externalReferenceId}. The characters between and in them
-// are those of host names, addresses and API paths.
+// hasOnlyWords reports whether a text consists of words that cannot be a secret: they are shorter than MinSafeKeyLength, or have
+// neither capital letters nor digits, or are a wildcard of a pattern, such as {externalReferenceId}.
 func hasOnlyWords(text string) bool { return nonSecretPattern.MatchString(text) }
 
 const nonSecretWord = `(?:[a-z_-]*|[\w~{}$-]{0,15}|\{[A-Za-z_]*(?:\.\.\.)?\})`

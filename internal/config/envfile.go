@@ -82,7 +82,6 @@ func parseEnvFile(content []byte, backslashEscapes bool) (environ []string, err 
 	}
 }
 
-// isEnvName reports whether a text is the name of a variable.
 func isEnvName(text string) bool {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
 	return text != "" && strings.Trim(text, letters+"0123456789") == "" && strings.Contains(letters, text[:1])
@@ -96,8 +95,8 @@ func cutBefore(text, characters string) (before, after string) {
 	return text, ""
 }
 
-// parseEnvValue parses what is after an equals sign: quoted parts, which may have several lines, then perhaps one without quotes, in
-// which a quote has no meaning. It returns the text after the value, and false if a quote does not end.
+// parseEnvValue parses quoted parts, which may have several lines, then perhaps one without quotes, in which a quote has no meaning.
+// It returns what is after the value, and false if a quote does not end.
 func parseEnvValue(text string, backslashEscapes bool) (value, rest string, ok bool) {
 	var b strings.Builder
 	for {
@@ -133,8 +132,8 @@ func appendQuoted(value *strings.Builder, text string, quote byte, escapes bool)
 	return "", false
 }
 
-// appendUnquoted appends a text up to the end of the line, without spaces before it, and returns what follows. After a backslash, a
-// line end continues the value.
+// appendUnquoted appends a text up to the end of the line, without spaces before it, and returns what is after it. After a
+// backslash, a line end continues the value.
 func appendUnquoted(value *strings.Builder, text string, escapes bool) (rest string) {
 	spaces := "" // are part of the value if something follows
 	for i := 0; i < len(text); i++ {

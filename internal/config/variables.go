@@ -89,9 +89,8 @@ func quotedValueErrors(set map[string]string) (problems []Error) {
 	return problems
 }
 
-// unknownVariables returns an error or a warning, sorted, for each variable that looks like one of the broker's but is not. It is an
-// error if the name is one or two edits away from one without which something is unprotected: the broker would run, and everything
-// would look well. The warnings contain names, never values.
+// unknownVariables returns an error or a warning, sorted, for each variable that looks like one of the broker's but is not: an error
+// if the name is one or two edits away from one without which something is unprotected, while everything would look well.
 func unknownVariables(set map[string]string) (problems []Error, warnings []string) {
 	known, guards := allNames(), namesOf(func(v Variable) bool { return v.guards })
 	for _, name := range slices.Sorted(maps.Keys(set)) {
@@ -113,7 +112,7 @@ func unknownVariables(set map[string]string) (problems []Error, warnings []strin
 var serviceLinkPattern = regexp.MustCompile(
 	`_SERVICE_(HOST|PORT(_.*)?)$|_PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$|^[A-Z]+(_BROKER)?_(NAME$|ENV_)`)
 
-// isBrokerVariable reports whether a name looks like that of a variable of the broker, and Kubernetes or Docker do not inject it.
+// isBrokerVariable reports whether a name looks like the broker's, and Kubernetes or Docker do not inject it.
 func isBrokerVariable(name string) bool {
 	return (strings.HasPrefix(name, "BROKER_") || strings.HasPrefix(name, "ETRUSTED_")) && !serviceLinkPattern.MatchString(name)
 }
