@@ -33,7 +33,7 @@ func allowCommand(ctx context.Context, i invocation) error {
 		text = strings.ReplaceAll(patterns, ", ", "\n")
 	}
 	switch {
-	case list.Mode == "", list.Line != "" && variable != "BROKER_ALLOW", patterns != "" && !arePatterns(patterns):
+	case list.Mode == "", list.Line != "" && variable != "BROKER_ALLOW", patterns != "" && !areAllowPatterns(patterns):
 		return fmt.Errorf("the admin listener %w", errOtherProgram)
 	case patterns == "" && *caller != "":
 		return fmt.Errorf("the caller %q has used nothing since the broker started: check the name, or let it work", *caller)
@@ -55,8 +55,8 @@ type allowList struct {
 	Evicted uint64
 }
 
-// arePatterns reports whether a text could be a broker's. Another program must not add a line to what becomes a configuration.
-func arePatterns(text string) bool {
+// areAllowPatterns reports whether a text could be a broker's. Another program must not add a line to what becomes a configuration.
+func areAllowPatterns(text string) bool {
 	const characters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/{}$-, "
 	_, err := access.ParseRules(strings.Split(text, ","))
 	return err == nil && strings.Trim(text, characters) == ""

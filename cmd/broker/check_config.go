@@ -60,7 +60,7 @@ func (i invocation) checkConfigFrom(c config.Config) (_ check.Config, warnings [
 		OtherReaders:   harden.OtherReaders,
 		UserAgent:      "etrusted-broker/" + version,
 		AppURL:         app.url(),
-		Curl:           curlLine(c, app, accounts, reading.Callers),
+		Curl:           curlExample(c, app, accounts, reading.Callers),
 	}
 	for _, s := range []*check.Server{&checkConfig.Login, &checkConfig.API} {
 		if s.OtherServer = check.CauseNetwork; !isDefaultValue(s.Variable, s.URL.String()) {
@@ -68,7 +68,7 @@ func (i invocation) checkConfigFrom(c config.Config) (_ check.Config, warnings [
 		}
 	}
 	if c.Store != nil {
-		checkConfig.ExtraSteps = append(checkConfig.ExtraSteps, storeStep(*c.Store))
+		checkConfig.ExtraSteps = append(checkConfig.ExtraSteps, tokenStoreStep(*c.Store))
 	}
 	checkConfig.ExtraSteps = append(checkConfig.ExtraSteps, app.step(listenAddress{}), admin.step(app))
 	return checkConfig, append(warnings, reading.Problems...), problems
@@ -123,8 +123,8 @@ func examineCallers(c config.Config) (reading callers.Reading, keyFiles []check.
 	return reading, keyFiles, err
 }
 
-// storeStep tests the token store. A failure is only a warning: without a store, each broker fetches its own token.
-func storeStep(options redisstore.Options) check.ExtraStep {
+// tokenStoreStep tests the token store. A failure is only a warning: without a store, each broker fetches its own token.
+func tokenStoreStep(options redisstore.Options) check.ExtraStep {
 	return check.ExtraStep{Name: "token store", Target: options.Address(), Run: func(ctx context.Context) check.Step {
 		if err := redisstore.New(options, nil).SelfTest(ctx); err != nil {
 			return check.Passed("not in use; the broker works without it", "the token is not shared: the store "+err.Error())

@@ -44,15 +44,12 @@ type command struct {
 	run           func(context.Context, invocation) error
 }
 
-// serviceCommandName is the name of a command that only Windows has.
-const serviceCommandName = "service"
-
 func commands() []command {
 	return append([]command{
 		{"serve", "run the broker, configured by the environment (also without a command)", false, serveCommand},
-		{demoCommandName, "run the broker in front of an embedded fake eTrusted: no credentials, no network", false, demoCommand},
+		{"demo", "run the broker in front of an embedded fake eTrusted: no credentials, no network", false, demoCommand},
 		{"check", "test every step from the configuration to a first request; -json, -timeout 10s", true, checkCommand},
-		{runCommandName, "start a broker for COMMAND ARGS…, and end with it; -timeout 30s, -intercept, -log FILE, -demo", true, runCommand},
+		{"run", "start a broker for COMMAND ARGS…, and end with it; -timeout 30s, -intercept, -log FILE, -demo", true, runCommand},
 		{"status", "print the state of the running broker in five lines, and what to do if it does not work; -json", true, statusCommand},
 		{"allow", "print the BROKER_ALLOW for what apps have used since the running broker started; -caller NAME", true, allowCommand},
 		{"wait", "wait until the broker is ready, for start scripts; -timeout 30s", true, waitCommand},
@@ -73,13 +70,13 @@ func run(ctx context.Context, program string, args, environ []string, stdout, st
 	known := slices.IndexFunc(all, func(c command) bool { return c.name == name })
 	switch {
 	case isHelp(name), name == "help":
-		usage(stdout, program)
+		printUsage(stdout, program)
 		return exitOK
 	case known < 0:
 		printLine(stderr, "%[1]s: there is no command %[2]q; '%[1]s -h' lists them", program, name)
 		return exitConfig
 	case !all[known].hasFlags && len(args) > 0 && isHelp(args[0]):
-		usage(stdout, program)
+		printUsage(stdout, program)
 		return exitOK
 	}
 	i := invocation{program: program, name: name, args: args, environ: environ, stdout: stdout, stderr: stderr}

@@ -16,8 +16,6 @@ import (
 	"etrusted-broker/internal/server"
 )
 
-const demoCommandName = "demo"
-
 // demoTokenLifetime is the lifetime of the demo's tokens: short, so that refreshes can be watched.
 const demoTokenLifetime = 30 * time.Second
 

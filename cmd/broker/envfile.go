@@ -71,8 +71,8 @@ func (i *invocation) nameSources(settings []config.Setting) {
 	}
 }
 
-// packageDir is where the deb and the rpm keep settings and credentials.
-const packageDir = "/etc/etrusted-broker"
+// packageConfigDir is where the deb and the rpm keep settings and credentials.
+const packageConfigDir = "/etc/etrusted-broker"
 
 // addPackageVariables adds the variables of the package's service, unless there are other variables of the broker, or files of
 // them, or no package. Usually only root may read the directory.
@@ -99,13 +99,13 @@ func (i *invocation) addPackageVariables(dir string) (used bool, _ error) {
 
 // announcePackageVariables is addPackageVariables for commands that show or test the settings: it says so. It prints its error.
 func (i *invocation) announcePackageVariables() error {
-	used, err := i.addPackageVariables(packageDir)
+	used, err := i.addPackageVariables(packageConfigDir)
 	switch {
 	case err != nil:
 		printLine(i.stderr, "%s: %v", i.program, err)
 		return exitError{code: exitConfig}
 	case used:
-		printLine(i.stderr, "%s: no variable of the broker is set, so this uses those of the service: broker.env, client_id and client_secret in %s; after a correction: systemctl restart etrusted-broker", i.program, packageDir)
+		printLine(i.stderr, "%s: no variable of the broker is set, so this uses those of the service: broker.env, client_id and client_secret in %s; after a correction: systemctl restart etrusted-broker", i.program, packageConfigDir)
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ func isHelp(arg string) bool {
 	return arg == "-h" || arg == "-help" || arg == "--help"
 }
 
-func usage(w io.Writer, program string) {
+func printUsage(w io.Writer, program string) {
 	printLine(w, `etrusted-broker: local gateway to the eTrusted API. Apps call it instead of https://api.etrusted.com; it adds the access token.
 
 Usage: %s [COMMAND]

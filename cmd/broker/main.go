@@ -20,10 +20,10 @@ func main() {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGHUP)
 	command, _ := splitArgs(os.Args[1:])
 	// run forwards signals. Windows sends a service one when a user logs off, which must not end it.
-	if command != runCommandName && command != serviceCommandName {
+	if command != "run" && command != "service" {
 		signals := make(chan os.Signal, 2)
 		signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-		if command == demoCommandName || isTerminal(os.Stderr) {
+		if command == "demo" || isTerminal(os.Stderr) {
 			signal.Notify(signals, syscall.SIGHUP) // the terminal is gone
 		}
 		go func() {

@@ -15,14 +15,6 @@ import (
 	"etrusted-broker/internal/server"
 )
 
-const runCommandName = "run"
-
-// The exit codes of the command run if COMMAND cannot be run, as in a shell.
-const (
-	exitCannotRun = 126
-	exitNotFound  = 127
-)
-
 // runCommand starts a broker, waits for its token, and runs COMMAND with variables that lead it to the broker.
 func runCommand(ctx context.Context, i invocation) error {
 	flags := i.flags()
@@ -132,9 +124,9 @@ func (i invocation) runChild(args, environ []string) error {
 	defer signal.Stop(signals)
 	switch err := command.Start(); {
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, os.ErrNotExist):
-		return exitError{exitNotFound, err.Error()}
+		return exitError{127, err.Error()} // as in a shell
 	case err != nil:
-		return exitError{exitCannotRun, err.Error()}
+		return exitError{126, err.Error()}
 	}
 	go func() {
 		for received := range signals {
@@ -145,7 +137,7 @@ func (i invocation) runChild(args, environ []string) error {
 	}()
 	_ = command.Wait() // the state has the result
 	if status, ok := command.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		return exitError{code: 128 + int(status.Signal())} // as a shell does
+		return exitError{code: 128 + int(status.Signal())}
 	}
 	return exitError{code: command.ProcessState.ExitCode()}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 func systemCommands() []command {
-	return []command{{serviceCommandName, "install, remove, start or stop the Windows service; install needs -env-file FILE", true, serviceCommand}}
+	return []command{{"service", "install, remove, start or stop the Windows service; install needs -env-file FILE", true, serviceCommand}}
 }
 
 // serviceRun is the action with which Windows starts the service: its parent, services.exe, would not prove that it is Windows.
@@ -65,7 +65,7 @@ func installService(_ context.Context, i invocation) error {
 	if err != nil {
 		return err
 	}
-	args := []string{serviceCommandName, serviceRun}
+	args := []string{"service", serviceRun}
 	for _, file := range i.envFiles {
 		if file, err = filepath.Abs(file); err != nil { // the service has another current directory
 			return err

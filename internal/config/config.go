@@ -106,27 +106,20 @@ func (e Error) Error() string { return e.Variable + ": " + e.Message }
 
 // Code returns the code of the section in docs/troubleshooting.md that explains the errors of the variable.
 func (e Error) Code() string {
-	is := func(parts ...string) bool {
-		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(e.Variable, part) })
+	for _, section := range [][]string{ // a code, and parts of the variables' names
+		{"config-credentials", "CLIENT_ID", "CLIENT_SECRET", "ACCESS_KEY", "ACCOUNTS_DIR"},
+		{"config-callers", "CALLERS"},
+		{"config-token-store", "TOKEN_STORE"},
+		{"config-tls", "TLS"},
+		{"config-ca", "INTERCEPT_CA"},
+		{"config-systemd", "LISTEN_FDS"},
+		{"config-address", "LISTEN", "_URL", "HOSTS", "RESOLVER", "PROXY"},
+	} {
+		if slices.ContainsFunc(section[1:], func(part string) bool { return strings.Contains(e.Variable, part) }) {
+			return section[0]
+		}
 	}
-	switch {
-	case is("CLIENT_ID", "CLIENT_SECRET", "ACCESS_KEY", "ACCOUNTS_DIR"):
-		return "config-credentials"
-	case is("CALLERS"):
-		return "config-callers"
-	case is("TOKEN_STORE"):
-		return "config-token-store"
-	case is("TLS"):
-		return "config-tls"
-	case is("INTERCEPT_CA"):
-		return "config-ca"
-	case is("LISTEN_FDS"):
-		return "config-systemd"
-	case is("LISTEN", "_URL", "HOSTS", "RESOLVER", "PROXY"):
-		return "config-address"
-	default:
-		return "config-value"
-	}
+	return "config-value"
 }
 
 // Load reads the configuration from environ, as os.Environ returns it, and validates it. It returns all problems at once,
@@ -219,7 +212,7 @@ func Load(environ []string) (Config, []Error) {
 	require("BROKER_REPLAY_BUFFER", c.ReplayBuffer >= 0 && c.ReplayBuffer <= maxReplayBuffer,
 		fmt.Sprintf("must be from 0 to %d bytes: each request in flight may use that much memory", maxReplayBuffer))
 	// Above the level error, errors would go unseen.
-	require("BROKER_LOG_LEVEL", c.LogLevel >= zapcore.DebugLevel && c.LogLevel <= zapcore.ErrorLevel, requirements[reflect.TypeOf(c.LogLevel)])
+	require("BROKER_LOG_LEVEL", c.LogLevel >= zapcore.DebugLevel && c.LogLevel <= zapcore.ErrorLevel, typeRequirements[reflect.TypeOf(c.LogLevel)])
 	require("BROKER_LOG_FORMAT", slices.Contains([]string{"", "json", "console"}, c.LogFormat), "must be json or console")
 	c.Settings = c.settings(variables, problems)
 	return c, problems
@@ -292,13 +285,13 @@ func ParseVariables(variables map[string]string) (Config, []Error) {
 			panic("config is declared wrongly: " + err.Error()) // an invalid tag, which every test would reveal
 		}
 		field, _ := reflect.TypeFor[Config]().FieldByName(parse.Name)
-		problems = append(problems, Error{field.Tag.Get("env"), requirements[field.Type]})
+		problems = append(problems, Error{field.Tag.Get("env"), typeRequirements[field.Type]})
 	}
 	return c, problems
 }
 
-// requirements say what a value of a type must be, in place of the parser's errors, which quote it.
-var requirements = map[reflect.Type]string{
+// typeRequirements say what a value of a type must be, in place of the parser's errors, which quote it.
+var typeRequirements = map[reflect.Type]string{
 	reflect.TypeFor[bool]():          "must be true or false",
 	reflect.TypeFor[int64]():         "must be a whole number",
 	reflect.TypeFor[time.Duration](): "must be a duration such as 10s or 1m30s",

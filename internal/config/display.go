@@ -48,9 +48,9 @@ func describeValueSource(v Variable, set map[string]string) string {
 	}
 }
 
-// isDisplayable has, for each shape tag, the condition under which 'broker config', the status page and 'broker check' show a
+// isDisplayableByShape has, for each shape tag, the condition under which 'broker config', the status page and 'broker check' show a
 // value. Any other text may be a misplaced secret, and only its length is shown.
-var isDisplayable = map[string]func(text string) bool{
+var isDisplayableByShape = map[string]func(text string) bool{
 	"path": fileExists,
 	"url": func(text string) bool {
 		_, err := hostport.ParseSecureURL(text)
@@ -103,7 +103,7 @@ func (c Config) displayValue(v Variable) string {
 
 // displayText returns a text if it has the variable's shape, and its length otherwise.
 func (v Variable) displayText(text string) string {
-	if hasShape := isDisplayable[v.shape]; hasShape != nil && hasShape(text) {
+	if hasShape := isDisplayableByShape[v.shape]; hasShape != nil && hasShape(text) {
 		return text
 	}
 	return tokensource.NewSecret(text).String()

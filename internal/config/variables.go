@@ -21,7 +21,7 @@ type Variable struct {
 	separator            string // of a list
 	secret               bool
 	guards               bool   // a misspelt name would leave something unprotected
-	shape                string // of a text that may be shown: see isDisplayable
+	shape                string // of a text that may be shown: see isDisplayableByShape
 }
 
 // Variables returns all variables in the order of their declaration.
