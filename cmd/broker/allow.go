@@ -33,7 +33,8 @@ func allowCommand(ctx context.Context, i invocation) error {
 		text = strings.ReplaceAll(patterns, ", ", "\n")
 	}
 	switch {
-	case list.Mode == "", list.Line != "" && variable != "BROKER_ALLOW", patterns != "" && !areAllowPatterns(patterns):
+	case list.Mode == "", // another version
+		list.Line != "" && variable != "BROKER_ALLOW", patterns != "" && !areAllowPatterns(patterns):
 		return fmt.Errorf("the admin listener %w", errOtherProgram)
 	case patterns == "" && *caller != "":
 		return fmt.Errorf("the caller %q has used nothing since the broker started: check the name, or let it work", *caller)
@@ -45,14 +46,6 @@ func allowCommand(ctx context.Context, i invocation) error {
 	}
 	printLine(i.stdout, "%s", text)
 	return nil
-}
-
-// allowList is the part of /status.json that the command allow uses.
-type allowList struct {
-	Mode    string // empty in another version
-	Line    string
-	Callers []struct{ Caller, Patterns string }
-	Evicted uint64
 }
 
 // areAllowPatterns reports whether a text could be a broker's. Another program must not add a line to what becomes a configuration.

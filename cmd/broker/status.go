@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"etrusted-broker/internal/admin"
 	"etrusted-broker/internal/printable"
 )
 
@@ -57,30 +58,17 @@ func (i invocation) runningStatus(ctx context.Context) (status brokerStatus, err
 
 // brokerStatus is the part of /status.json that the commands use: see docs/status.md. Its texts may be another program's.
 type brokerStatus struct {
+	admin.Diagnosis
 	Version        string
 	Ready          bool
 	NotReadyReason string `json:"not_ready_reason"`
-	State          string
-	Summary        string // the verdict
-	Detail, Advice string
-	Components     struct {
-		LoginServer componentStatus `json:"login_server"`
-		Token       componentStatus
-		API         componentStatus
-	}
-	Accounts []struct {
+	Components     admin.Components
+	Accounts       []struct {
 		Account    string
 		TokenValid bool `json:"token_valid"`
 	}
-	AllowList allowList `json:"allow_list"`
-	document  string    // in one line
-}
-
-// componentStatus is the state of something that requests depend on.
-type componentStatus struct {
-	State, Summary string
-	Since          time.Time
-	LatencySeconds float64 `json:"latency_seconds"`
+	AllowList admin.SuggestedAllowList `json:"allow_list"`
+	document  string                   // in one line
 }
 
 // errOtherProgram means that no broker of this version listens at an address.
@@ -115,23 +103,22 @@ func (s brokerStatus) lines() []string {
 		accounts += ", without a valid token: " + strings.Join(failing, ", ")
 	}
 	lines := []string{"verdict:       " + s.Summary}
-	if s.State != "working" && s.Advice != "" {
+	if s.State != admin.BrokerWorking && s.Advice != "" {
 		lines = append(lines, "why:           "+s.Detail, "what to do:    "+s.Advice)
 	}
 	return append(lines,
-		"login server:  "+s.Components.LoginServer.String(),
-		"token:         "+s.Components.Token.String(),
-		"API:           "+s.Components.API.String(),
+		"login server:  "+describeComponent(s.Components.LoginServer),
+		"token:         "+describeComponent(s.Components.Token),
+		"API:           "+describeComponent(s.Components.API),
 		"accounts:      "+accounts,
 	)
 }
 
-func (c componentStatus) String() string {
-	text := c.State
-	if text == "" {
+func describeComponent(c admin.Component) string {
+	if c.State == "" {
 		return "not known" // to a broker of another version
 	}
-	text += ", " + c.Summary
+	text := string(c.State) + ", " + c.Summary
 	if c.LatencySeconds > 0 {
 		text += fmt.Sprintf(" (%.0f ms)", 1000*c.LatencySeconds)
 	}
