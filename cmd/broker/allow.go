@@ -48,7 +48,7 @@ func allowCommand(ctx context.Context, i invocation) error {
 	return nil
 }
 
-// areAllowPatterns reports whether a text could be a broker's. Another program must not add a line to what becomes a configuration.
+// areAllowPatterns reports whether a broker could have written a text. It becomes configuration: nothing else may add to it.
 func areAllowPatterns(text string) bool {
 	const characters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/{}$-, "
 	_, err := access.ParseRules(strings.Split(text, ","))

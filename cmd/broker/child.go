@@ -34,8 +34,8 @@ func (c *childEnv) set(value string, names ...string) {
 
 func (c *childEnv) get(name string) string { return config.Environment(c.environ)[name] }
 
-// useProxy makes curl, OpenSSL, Node, Python, Java and PHP use the broker as their HTTPS proxy, and trust the CA in dir besides the
-// system's. It writes into dir what they need.
+// useProxy makes curl, OpenSSL, Node, Python, Java and PHP use the broker as their HTTPS proxy, and trust the CA in dir besides
+// the system's. It writes into dir what they need.
 func (c *childEnv) useProxy(proxy net.Addr, dir string) error {
 	path := func(name string) string { return filepath.Join(dir, name) }
 	certificate, err := os.ReadFile(path("ca.crt"))
@@ -51,7 +51,7 @@ func (c *childEnv) useProxy(proxy net.Addr, dir string) error {
 		"truststore.jks": localca.TrustStore(bundle),
 		"php.ini":        fmt.Appendf(nil, "curl.cainfo = %q\nopenssl.cafile = %[1]q\n", path("bundle.pem")),
 	} {
-		if err := os.WriteFile(path(name), content, 0o600); err != nil { //nolint:gosec // in a directory of the caller's
+		if err := os.WriteFile(path(name), content, 0o600); err != nil {
 			return err
 		}
 	}

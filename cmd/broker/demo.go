@@ -20,7 +20,7 @@ import (
 const demoTokenLifetime = 30 * time.Second
 
 func demoCommand(ctx context.Context, i invocation) error {
-	url, stop, err := startFake(ctx)
+	url, stop, err := startFakeETrusted(ctx)
 	if err != nil {
 		return err
 	}
@@ -33,8 +33,8 @@ func demoCommand(ctx context.Context, i invocation) error {
 	return i.serve(ctx, c, nil, func(l server.Listeners) { i.printIntroduction(c, url, l) })
 }
 
-// startFake starts the fake eTrusted on a free loopback port.
-func startFake(ctx context.Context) (url string, stop func(), _ error) {
+// startFakeETrusted starts the fake eTrusted on a free loopback port.
+func startFakeETrusted(ctx context.Context) (url string, stop func(), _ error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, fmt.Errorf("cannot start the fake eTrusted: %w", err)
@@ -61,8 +61,8 @@ func demoEnvironment(environ []string, url string) []string {
 		"ETRUSTED_CLIENT_SECRET="+fakeetrusted.DefaultClientSecret)
 }
 
-// exampleRequests returns commands with characters that need quotes. cmd.exe knows no single quotes, and each version of PowerShell
-// has its own way to write JSON in double quotes.
+// exampleRequests returns commands with characters that need quotes. cmd.exe knows no single quotes, and each version of
+// PowerShell has its own way to write JSON in double quotes.
 func exampleRequests(curl, url string) string {
 	if runtime.GOOS == "windows" {
 		return fmt.Sprintf(`%s "%s/reviews?count=2&rating=5"`, curl, url)

@@ -26,7 +26,7 @@ func healthCommand(ctx context.Context, i invocation) error {
 	if err != nil {
 		return err
 	}
-	return probe(ctx, address, "/healthz")
+	return probeAdmin(ctx, address, "/healthz")
 }
 
 func waitCommand(ctx context.Context, i invocation) error {
@@ -49,7 +49,7 @@ func waitReady(ctx context.Context, address string, timeout time.Duration) error
 	const interval = 100 * time.Millisecond // too short for a start script to notice
 	var last error
 	for {
-		err := probe(ctx, address, "/readyz")
+		err := probeAdmin(ctx, address, "/readyz")
 		if err == nil {
 			return nil
 		}
@@ -86,8 +86,8 @@ func reachableHost(host string) string {
 	return host
 }
 
-// probe sends one request to the admin listener and returns nil if the response is 200.
-func probe(ctx context.Context, address, path string) error {
+// probeAdmin sends one request to the admin listener and returns nil if the response is 200.
+func probeAdmin(ctx context.Context, address, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	code, _, body, err := listenAddress{network: "tcp", address: address}.get(ctx, path, 4<<10)

@@ -43,7 +43,7 @@ func runCommand(ctx context.Context, i invocation) error {
 		i.environ = append(i.environ, "BROKER_LOG_LEVEL=warn")
 	}
 	if options.demo {
-		url, stop, err := startFake(ctx)
+		url, stop, err := startFakeETrusted(ctx)
 		if err != nil {
 			return err
 		}

@@ -17,8 +17,8 @@ func systemCommands() []command {
 	return []command{{"service", "install, remove, start or stop the Windows service; install needs -env-file FILE", true, serviceCommand}}
 }
 
-// serviceRun is the action with which Windows starts the service: its parent, services.exe, would not prove that it is Windows.
-const serviceRun = "run"
+// serviceRunAction is how Windows starts the service: a parent that is services.exe would not prove that it is Windows.
+const serviceRunAction = "run"
 
 var serviceActions = map[string]func(context.Context, invocation) error{
 	"install": installService,
@@ -28,7 +28,7 @@ var serviceActions = map[string]func(context.Context, invocation) error{
 }
 
 func serviceCommand(ctx context.Context, i invocation) error {
-	if len(i.args) > 0 && i.args[0] == serviceRun {
+	if len(i.args) > 0 && i.args[0] == serviceRunAction {
 		i.args = i.args[1:]
 		return i.runService()
 	}
@@ -65,7 +65,7 @@ func installService(_ context.Context, i invocation) error {
 	if err != nil {
 		return err
 	}
-	args := []string{"service", serviceRun}
+	args := []string{"service", serviceRunAction}
 	for _, file := range i.envFiles {
 		if file, err = filepath.Abs(file); err != nil { // the service has another current directory
 			return err

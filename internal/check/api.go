@@ -23,7 +23,7 @@ func (c *checker) checkChannels(ctx context.Context, account Account, authorizat
 	target := &url.URL{Scheme: c.api.URL.Scheme, Host: c.api.URL.Host, Path: "/channels"} // the API's own URL has no path
 	step := Step{Name: "GET /channels", Account: account.Name, Target: target.String()}
 	if authorization == "" {
-		c.api.probe(ctx)
+		c.api.testConnection(ctx)
 		c.finishStep(step, time.Now(), Skipped("no token"))
 		return
 	}

@@ -118,7 +118,7 @@ func Run(ctx context.Context, config Config) Report {
 // there are no credentials or no token, a request without them tests the connection.
 func (c *checker) checkServers(ctx context.Context) {
 	if len(c.sets) == 0 {
-		c.probeFor(c.Login).probe(ctx)
+		c.probeFor(c.Login).testConnection(ctx)
 	}
 	for _, account := range c.Accounts {
 		c.selectServers(account)
@@ -128,7 +128,7 @@ func (c *checker) checkServers(ctx context.Context) {
 		c.report.Accounts = append(c.report.Accounts, report)
 	}
 	if len(c.Accounts) == 0 {
-		c.probeFor(c.API).probe(ctx)
+		c.probeFor(c.API).testConnection(ctx)
 	}
 }
 

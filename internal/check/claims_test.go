@@ -71,7 +71,7 @@ func FuzzReadClaims(f *testing.F) {
 // mustBeClean fails if a text from a peer is not fit for a terminal or a ticket.
 func mustBeClean(t *testing.T, text string) {
 	t.Helper()
-	if len(text) > (maxListed+1)*(maxWordLength+10) || !utf8.ValidString(text) || strings.Contains(alphanumeric(text), "canarysecret") {
+	if len(text) > (maxListItems+1)*(maxNameLength+10) || !utf8.ValidString(text) || strings.Contains(alphanumeric(text), "canarysecret") {
 		t.Errorf("%q", text)
 	}
 	for _, r := range text {
@@ -102,7 +102,7 @@ func TestRedactor(t *testing.T) {
 		"a\x1b[31m\nb":           "a-31m-b",
 		"--- ---":                "(no name)",
 		"":                       "(no name)",
-		strings.Repeat("x", 200): strings.Repeat("x", maxWordLength) + "...",
+		strings.Repeat("x", 200): strings.Repeat("x", maxNameLength) + "...",
 		"https://a:b@c_d e":      "https://a:b@c_d-e",
 	} {
 		if got := r.sanitizeNames([]string{text}); !reflect.DeepEqual(got, []string{want}) {

@@ -20,8 +20,8 @@ type File struct {
 	Secret bool // should not be world-readable
 }
 
-// maxListed bounds how many files, addresses or names a line lists; there may be hundreds of accounts.
-const maxListed = 8
+// maxListItems bounds how many files, addresses or names a line lists; there may be hundreds of accounts.
+const maxListItems = 8
 
 // checkFiles checks that the broker can read its files, and that other users cannot read the secret ones.
 func (c *checker) checkFiles() {
@@ -122,10 +122,10 @@ func existingPart(path string) (part string, isDirectory bool) {
 	return "", false
 }
 
-// limitList returns the first texts, at most maxListed, and how many more there are.
+// limitList returns the first texts, at most maxListItems, and how many more there are.
 func limitList(all []string) []string {
-	if more := len(all) - maxListed; more > 0 {
-		return append(slices.Clone(all[:maxListed]), fmt.Sprintf("and %d more", more))
+	if more := len(all) - maxListItems; more > 0 {
+		return append(slices.Clone(all[:maxListItems]), fmt.Sprintf("and %d more", more))
 	}
 	return all
 }

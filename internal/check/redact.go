@@ -19,8 +19,8 @@ type redactor struct {
 const (
 	// withheld replaces a text that contains a secret.
 	withheld = "(withheld: it contains a secret)"
-	// maxWordLength bounds the length of one name.
-	maxWordLength = 80
+	// maxNameLength bounds the length of one name.
+	maxNameLength = 80
 )
 
 var (
@@ -53,8 +53,8 @@ func (r *redactor) sanitizeNames(names []string) []string {
 	}
 	for _, name := range names {
 		name = notInNames.ReplaceAllString(name, "-")
-		if len(name) > maxWordLength {
-			name = name[:maxWordLength] + "..."
+		if len(name) > maxNameLength {
+			name = name[:maxNameLength] + "..."
 		}
 		if alphanumeric(name) == "" {
 			name = "(no name)"

@@ -168,8 +168,8 @@ func (p *serverProbe) finishConnection() {
 	}
 }
 
-// probe tests the connection with a request that has no credentials, if there was no request before.
-func (p *serverProbe) probe(ctx context.Context) {
+// testConnection sends a request that has no credentials, if there was no request before.
+func (p *serverProbe) testConnection(ctx context.Context) {
 	if p.settled {
 		return
 	}

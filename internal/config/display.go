@@ -48,8 +48,8 @@ func describeValueSource(v Variable, set map[string]string) string {
 	}
 }
 
-// isDisplayableByShape has, for each shape tag, the condition under which 'broker config', the status page and 'broker check' show a
-// value. Any other text may be a misplaced secret, and only its length is shown.
+// isDisplayableByShape has, for each shape tag, the condition under which 'broker config', the status page and 'broker check' show
+// a value. Any other text may be a misplaced secret, and only its length is shown.
 var isDisplayableByShape = map[string]func(text string) bool{
 	"path": fileExists,
 	"url": func(text string) bool {
@@ -69,9 +69,8 @@ var isDisplayableByShape = map[string]func(text string) bool{
 // neither capital letters nor digits, or are a wildcard of a pattern, such as {externalReferenceId}.
 func hasOnlyWords(text string) bool { return nonSecretPattern.MatchString(text) }
 
-const nonSecretWord = `(?:[a-z_-]*|[\w~{}$-]{0,15}|\{[A-Za-z_]*(?:\.\.\.)?\})`
-
-var nonSecretPattern = regexp.MustCompile(`^` + nonSecretWord + `(?:[/.:\[\] ]` + nonSecretWord + `)*$`)
+var nonSecretPattern = regexp.MustCompile(strings.ReplaceAll(`^WORD(?:[/.:\[\] ]WORD)*$`,
+	"WORD", `(?:[a-z_-]*|[\w~{}$-]{0,15}|\{[A-Za-z_]*(?:\.\.\.)?\})`))
 
 // displayValue returns a variable's effective value in displayable form.
 func (c Config) displayValue(v Variable) string {

@@ -95,7 +95,7 @@ func cutBefore(text, characters string) (before, after string) {
 	return text, ""
 }
 
-// parseEnvValue parses quoted parts, which may have several lines, then perhaps one without quotes, in which a quote has no meaning.
+// parseEnvValue parses quoted parts, which may have several lines, then perhaps one without quotes, in which a quote means nothing.
 // It returns what is after the value, and false if a quote does not end.
 func parseEnvValue(text string, backslashEscapes bool) (value, rest string, ok bool) {
 	var b strings.Builder

@@ -48,17 +48,17 @@ var variables = sync.OnceValue(func() []Variable { // reflection takes longer th
 
 // SecretVariables returns the names of the variables that contain a secret.
 func SecretVariables() []string {
-	return namesOf(func(v Variable) bool { return v.secret })
+	return variableNames(func(v Variable) bool { return v.secret })
 }
 
 // SecretOrPathVariables returns the names of the variables that contain a secret, or the path of a file or directory: a program
 // that must not know a secret needs none of them.
 func SecretOrPathVariables() []string {
-	return namesOf(func(v Variable) bool { return v.secret || v.shape == "path" })
+	return variableNames(func(v Variable) bool { return v.secret || v.shape == "path" })
 }
 
-// namesOf returns the names of the variables for which has is true.
-func namesOf(has func(Variable) bool) (names []string) {
+// variableNames returns the names of the variables for which has is true.
+func variableNames(has func(Variable) bool) (names []string) {
 	for _, v := range variables() {
 		if has(v) {
 			names = append(names, v.Name)
@@ -67,7 +67,7 @@ func namesOf(has func(Variable) bool) (names []string) {
 	return names
 }
 
-func allNames() []string { return namesOf(func(Variable) bool { return true }) }
+func allVariableNames() []string { return variableNames(func(Variable) bool { return true }) }
 
 // ProxyAndCAVariables returns the names of the variables that this program reads as most programs do.
 func ProxyAndCAVariables() []string {
@@ -81,7 +81,7 @@ func isQuoted(value string) bool {
 
 // quotedValueErrors returns an error for each variable that has quotes around its value. They are part of no value.
 func quotedValueErrors(set map[string]string) (problems []Error) {
-	for _, name := range append(ProxyAndCAVariables(), allNames()...) {
+	for _, name := range append(ProxyAndCAVariables(), allVariableNames()...) {
 		if isQuoted(set[name]) {
 			problems = append(problems, Error{name, "has quotes around its value: remove them ('docker run --env-file' keeps them); a secret that has quotes goes into a file"})
 		}
@@ -89,10 +89,10 @@ func quotedValueErrors(set map[string]string) (problems []Error) {
 	return problems
 }
 
-// unknownVariables returns an error or a warning, sorted, for each variable that looks like one of the broker's but is not: an error
-// if the name is one or two edits away from one without which something is unprotected, while everything would look well.
+// unknownVariables returns an error or a warning, sorted, for each variable that looks like the broker's but is not: an error if
+// its name is one or two edits away from one without which something is unprotected, while everything would look well.
 func unknownVariables(set map[string]string) (problems []Error, warnings []string) {
-	known, guards := allNames(), namesOf(func(v Variable) bool { return v.guards })
+	known, guards := allVariableNames(), variableNames(func(v Variable) bool { return v.guards })
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		if !isBrokerVariable(name) || slices.Contains(known, name) {
 			continue

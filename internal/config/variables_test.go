@@ -130,7 +130,7 @@ func TestValuesAsTheyArrive(t *testing.T) {
 	if len(problems) > 0 || c.ClientID.Reveal() != "id" || c.ClientSecret.Reveal() != "secret" || c.UpstreamTimeout.Seconds() != 5 || c.Allow[0] != "READ-ONLY" {
 		t.Errorf("a carriage return at the end: got %v, %+v, want it removed", problems, c.Allow)
 	}
-	for _, name := range append(ProxyAndCAVariables(), allNames()...) {
+	for _, name := range append(ProxyAndCAVariables(), allVariableNames()...) {
 		for _, value := range []string{`"x"`, "'x'", `""`} {
 			_, problems := Load([]string{name + "=" + value})
 			quoted := func(p Error) bool {
