@@ -28,4 +28,6 @@ func dnsIdentity(name string) string { return "dns:" + strings.ToLower(strings.T
 
 func uriIdentity(uri string) string { return "uri:" + uri }
 
-func fingerprintIdentity(sha256Digest []byte) string { return "sha256:" + hex.EncodeToString(sha256Digest) }
+func fingerprintIdentity(sha256Digest []byte) string {
+	return "sha256:" + hex.EncodeToString(sha256Digest)
+}

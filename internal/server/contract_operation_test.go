@@ -156,7 +156,7 @@ func TestContract25OwnAnswersAreProblems(t *testing.T) {
 			if err := json.Unmarshal([]byte(got.Body), &problem); err != nil || problem.Status != row.status || problem.Type == "" || problem.Title == "" || problem.Detail == "" {
 				t.Errorf("got %q, %v, want all members of a problem", got.Body, err)
 			}
-			brokertest.Eventually(t, "the request is logged", func() bool { return len(c.Logs.Lines("request")) > logged })
+			brokertest.WaitRecorded(t, c.Admin)
 			if line := c.Logs.Lines("request")[logged]; line["status"] != float64(row.status) || line["problem"] == "" {
 				t.Errorf("got the log line %v, want status %d and the problem", line, row.status)
 			}
