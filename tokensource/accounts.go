@@ -132,7 +132,7 @@ func (a *Accounts) Snapshots() []Snapshot {
 // Run keeps the tokens of all accounts fresh and watches their files, until ctx is done.
 func (a *Accounts) Run(ctx context.Context) {
 	defer a.loops.Wait()
-	a.start(ctx)
+	a.startSources(ctx)
 	filewatch.WatchDirs(ctx, a.watchedDirs, a.rereads, func() {
 		dirExists := a.rescan(ctx)
 		for name, source := range *a.sources.Load() {
@@ -178,7 +178,7 @@ func (a *Accounts) rescan(ctx context.Context) bool {
 		delete(a.running, name)
 		a.config.OnRemoved(name)
 	}
-	a.start(ctx)
+	a.startSources(ctx)
 	return true
 }
 
@@ -202,8 +202,8 @@ func (a *Accounts) setNames(names []string) (removed []string) {
 	return removed
 }
 
-// start runs the sources that are not running yet.
-func (a *Accounts) start(ctx context.Context) {
+// startSources runs the sources that are not running yet.
+func (a *Accounts) startSources(ctx context.Context) {
 	for name, source := range *a.sources.Load() {
 		if a.running[name] != nil {
 			continue
@@ -255,9 +255,9 @@ func (a *Accounts) listDir() ([]string, error) {
 		case name[0] == '.', errors.Is(err, fs.ErrNotExist), err == nil && !info.IsDir():
 			continue // after any other error of Stat the account stays
 		case name == DefaultAccount:
-			a.skip(fmt.Sprintf("%q is not a valid account name: it is reserved for the unnamed account", name))
+			a.reportOnce(fmt.Sprintf("%q is not a valid account name: it is reserved for the unnamed account", name))
 		case !IsAccountName(name):
-			a.skip(fmt.Sprintf("%q is not a valid account name: use at most 63 characters from a-z, 0-9 and -, beginning with a letter or digit", name))
+			a.reportOnce(fmt.Sprintf("%q is not a valid account name: use at most 63 characters from a-z, 0-9 and -, beginning with a letter or digit", name))
 		default:
 			names = append(names, name)
 		}
@@ -265,8 +265,8 @@ func (a *Accounts) listDir() ([]string, error) {
 	return names, nil
 }
 
-// skip reports a problem, once.
-func (a *Accounts) skip(problem string) {
+// reportOnce reports a problem, once.
+func (a *Accounts) reportOnce(problem string) {
 	if !a.skipped[problem] {
 		a.skipped[problem] = true
 		a.config.OnSkipped(problem)

@@ -32,9 +32,6 @@ type CredentialField struct {
 	Value Secret
 }
 
-// maxReadAttempts limits how often a set that changes between two reads is read again.
-const maxReadAttempts = 10
-
 // Read returns the current set. The files may be replaced one after the other, and an old ID with a new secret is not a
 // pair; so Read reads all until two consecutive reads agree. Its errors name the file and contain none of its content.
 func (s CredentialSource) Read() (CredentialSet, error) {
@@ -42,7 +39,7 @@ func (s CredentialSource) Read() (CredentialSet, error) {
 	if err != nil || s.isStatic() {
 		return previous, err
 	}
-	for range maxReadAttempts {
+	for range 10 {
 		set, err := s.readOnce()
 		if err != nil {
 			return CredentialSet{}, err
@@ -73,21 +70,16 @@ func (f CredentialField) read() (Secret, error) {
 	return secret, err
 }
 
-// setFiles are the files of a set: ID, secret and environment. A path is empty if there is no file.
-type setFiles [6]string
-
-// fileTimes are when they were last written.
-type fileTimes [len(setFiles{})]time.Time
-
-func (s CredentialSource) files() setFiles {
-	return setFiles{
+// files returns the paths of a set's files: ID, secret and environment. A path is empty if there is no file.
+func (s CredentialSource) files() [6]string {
+	return [...]string{
 		s.ID.File, s.Secret.File,
 		s.environmentFile(apiURLFile), s.environmentFile(tokenURLFile), s.environmentFile(audienceFile), s.environmentFile(scopesFile),
 	}
 }
 
 // modified returns when each file was last written; zero for a value or a missing file.
-func (s CredentialSource) modified() (at fileTimes) {
+func (s CredentialSource) modified() (at [6]time.Time) {
 	for i, file := range s.files() {
 		if info, err := os.Stat(file); err == nil {
 			at[i] = info.ModTime()
@@ -105,7 +97,7 @@ func (s CredentialSource) isSettled() bool {
 }
 
 // isStatic reports whether the set can never change.
-func (s CredentialSource) isStatic() bool { return s.files() == setFiles{} }
+func (s CredentialSource) isStatic() bool { return s.files() == [6]string{} }
 
 // dirs returns the directories to watch. The directory is watched and not the file, because Kubernetes swaps a symbolic
 // link next to it, and editors replace it.
@@ -121,8 +113,8 @@ func (s CredentialSource) dirs() []string {
 
 // Hints lists what looks unusual about a rejected pair, the most likely mistake first. They are guesses, so a pair is never
 // refused because of them. They describe the form of the values and reveal none of the content.
-func (s CredentialSource) Hints(pair Credentials) []string {
-	id, secret := pair.ID.Reveal(), pair.Secret.Reveal()
+func (s CredentialSource) Hints(rejected Credentials) []string {
+	id, secret := rejected.ID.Reveal(), rejected.Secret.Reveal()
 	switch {
 	case id == secret:
 		return []string{fmt.Sprintf("%s and %s have the same value.", s.ID.Name, s.Secret.Name)}
@@ -145,11 +137,11 @@ func (s CredentialSource) Hints(pair Credentials) []string {
 }
 
 // advise returns the advice about a rejected pair: first what looks unusual about it, and last how the broker learns of another one.
-func (s CredentialSource) advise(pair Credentials, advice string) string {
+func (s CredentialSource) advise(rejected Credentials, advice string) string {
 	if s.Restart != "" {
 		advice = strings.Replace(advice, reloadAdvice, s.Restart, 1)
 	}
-	return strings.Join(append(s.Hints(pair), advice), " ")
+	return strings.Join(append(s.Hints(rejected), advice), " ")
 }
 
 // assignment matches a line of a .env file. A value in base64 may end with an equals sign.

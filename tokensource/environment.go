@@ -71,10 +71,6 @@ const (
 	scopesFile   = "scopes"
 )
 
-// errEmptyOverride is the error of an empty file. It is not taken for a missing one: a file that is being written, or whose content
-// was lost, must not lead an account to another environment.
-var errEmptyOverride = errors.New("is empty: write the value into it, or remove the file")
-
 // ReadEnvironment returns what the files in EnvironmentDir say. Its errors name the file and what it must contain, and nothing of
 // its content.
 func (s CredentialSource) ReadEnvironment() (e Environment, err error) {
@@ -97,7 +93,8 @@ func (s CredentialSource) ReadEnvironment() (e Environment, err error) {
 	return e, nil
 }
 
-// readOverride sets a value from a file of one line. It leaves it if there is no such file.
+// readOverride sets a value from a file of one line. It leaves it if there is no such file. An empty file is an error: one that is
+// being written, or whose content was lost, must not lead an account to another environment.
 func readOverride[T any](s CredentialSource, name string, value *T, parse func(text string) (T, error)) error {
 	path := s.environmentFile(name)
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
@@ -105,7 +102,7 @@ func readOverride[T any](s CredentialSource, name string, value *T, parse func(t
 	}
 	line, err := ReadSecretFile(path)
 	if errors.Is(err, ErrEmptySecret) {
-		err = fmt.Errorf("%s %w", path, errEmptyOverride)
+		err = fmt.Errorf("%s is empty: write the value into it, or remove the file", path)
 	}
 	if err != nil {
 		return err
@@ -124,8 +121,8 @@ func (s CredentialSource) environmentFile(name string) string {
 	return filepath.Join(s.EnvironmentDir, name)
 }
 
-// NameFiles replaces the names of variables in a text by those of the files that an environment has in their place.
-func (s CredentialSource) NameFiles(e Environment, text string) string {
+// ReplaceVariableNames replaces the names of variables in a text by those of the files that an environment has in their place.
+func (s CredentialSource) ReplaceVariableNames(e Environment, text string) string {
 	for _, own := range []struct {
 		variable, file string
 		replaced       bool

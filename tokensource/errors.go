@@ -69,11 +69,6 @@ func (e *RefreshError) Code() string {
 	}
 }
 
-// isRefusal reports whether the response was a 4xx that means neither a rejection nor a temporary overload: it rarely heals by itself.
-func (e *RefreshError) isRefusal() bool {
-	return e.Outcome != OutcomeRejected && e.Status >= 400 && e.Status < 500 && !isTemporary(e.Status)
-}
-
 // isRejection reports whether the login server has rejected the credentials. A nil failure is not a rejection.
 func isRejection(failure *RefreshError) bool {
 	return failure != nil && failure.Outcome == OutcomeRejected

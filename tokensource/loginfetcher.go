@@ -16,9 +16,6 @@ const (
 	// hedgeAfter is how long a token request runs before a second one looks whether new connections are answered, and how
 	// long that one runs before another replaces it.
 	hedgeAfter = 5 * time.Second
-
-	// hedgeRemaining is how long a token must be valid to make a second request unnecessary.
-	hedgeRemaining = 30 * time.Second
 )
 
 // loginFetcher is a fetcher that sends token requests.
@@ -28,28 +25,28 @@ type loginFetcher struct {
 	endpoint TokenEndpoint // of the set's environment
 }
 
-func (loginFetcher) stored(context.Context, *token) (attempt, bool) { return attempt{}, false }
+func (loginFetcher) stored(context.Context, *token) (fetchResult, bool) { return fetchResult{}, false }
 
-func (loginFetcher) retryNow() {}
+func (loginFetcher) endPause() {}
 
 func (loginFetcher) close() {}
 
 // fetch gets a token from the login server.
-func (f loginFetcher) fetch(ctx context.Context, _ *token) (attempt, bool) {
+func (f loginFetcher) fetch(ctx context.Context, _ *token) (fetchResult, bool) {
 	started := time.Now()
 	f.source.fetching.Store(&started)
 	defer f.source.fetching.Store(nil)
 	f.source.peerFetches.Store(false)
 	got := f.request(ctx)
 	if ctx.Err() != nil {
-		return attempt{}, false
+		return fetchResult{}, false
 	}
-	result := attempt{failure: got.failure, ended: time.Now()}
+	result := fetchResult{failure: got.failure, ended: time.Now()}
 	result.duration = result.ended.Sub(started)
 	switch fresh := got.token; {
 	case fresh != nil:
 		current := f.source.state.Load()
-		isKnown := fresh.capToKnown(current.token, current.previous)
+		isKnown := fresh.capAtKnownExpiry(current.token, current.previous)
 		fresh.refreshAt = refreshDue(fresh.issued, fresh.lifetime, random())
 		if fresh.valid(result.ended) {
 			result.token = fresh
@@ -60,7 +57,7 @@ func (f loginFetcher) fetch(ctx context.Context, _ *token) (attempt, bool) {
 		got.failure.Advice = f.source.config.Credentials.advise(f.set.Credentials, got.failure.Advice)
 	}
 	if result.failure != nil {
-		result.failure.Advice = f.source.config.Credentials.NameFiles(f.set.Environment, result.failure.Advice)
+		result.failure.Advice = f.source.config.Credentials.ReplaceVariableNames(f.set.Environment, result.failure.Advice)
 	}
 	return result, true
 }
@@ -109,7 +106,7 @@ func (f loginFetcher) request(ctx context.Context) reply {
 			}
 			second = nil
 		case now := <-ticker.C:
-			if current := f.source.state.Load().token; current.serves(now) && current.remaining(now) >= hedgeRemaining || f.source.peerFetches.Load() {
+			if current := f.source.state.Load().token; current.fullyValid(now) && current.remaining(now) >= 30*time.Second || f.source.peerFetches.Load() {
 				continue
 			}
 			if second != nil {

@@ -15,11 +15,11 @@ type loop struct {
 	// pauseIsShared means that all brokers that share the token pause after the last failure as long.
 	pauseIsShared bool
 
-	readAt   time.Time // when to read the credentials again; zero: when a change is signalled
-	modified fileTimes // of their files, when they were last read
-	// lookAt is when to check the store for a token after its notification; zero: there was none. lookedAt is the time of
+	readAt   time.Time    // when to read the credentials again; zero: when a change is signalled
+	modified [6]time.Time // of their files, when they were last read
+	// storeCheckAt is when to check the store for a token after its notification; zero: there was none. storeCheckedAt is the time of
 	// the last check.
-	lookAt, lookedAt time.Time
+	storeCheckAt, storeCheckedAt time.Time
 }
 
 // Run fetches the token and keeps it fresh until ctx is done. After that the last token remains available until it
@@ -57,7 +57,7 @@ func (l *loop) sleep(ctx context.Context) bool {
 		case <-l.credentialsChanged:
 			l.readAt = time.Now()
 		case <-l.notified:
-			l.onNotify()
+			l.scheduleStoreCheck()
 		case <-ctx.Done():
 		}
 		timer.Stop()
@@ -71,8 +71,8 @@ func (l *loop) nextAction() (at time.Time, do func(context.Context)) {
 		return l.readAt, read // without credentials there is nothing to refresh
 	}
 	at, do = l.nextRefresh(), l.refresh
-	if !l.lookAt.IsZero() && l.lookAt.Before(at) {
-		at, do = l.lookAt, l.look
+	if !l.storeCheckAt.IsZero() && l.storeCheckAt.Before(at) {
+		at, do = l.storeCheckAt, l.checkStore
 	}
 	if !l.readAt.IsZero() && l.readAt.Before(at) {
 		at, do = l.readAt, read
@@ -86,7 +86,7 @@ func (l *loop) nextAction() (at time.Time, do func(context.Context)) {
 func (l *loop) nextRefresh() time.Time {
 	current, now := l.state.Load(), time.Now()
 	switch last := current.token; {
-	case current.waiting, last == nil, last.serves(now):
+	case current.waiting, last == nil, last.fullyValid(now):
 	case current.failure == nil, last.valid(now) && last.expiredByWallClock(now) && !last.expiredByWallClock(current.failedAt):
 		return earlier(current.nextAttempt, current.failedAt.Add(minBackoff))
 	}
@@ -96,45 +96,47 @@ func (l *loop) nextRefresh() time.Time {
 // refresh makes one attempt and publishes its result. A failure changes only the counters and the time of the next
 // attempt: the current token stays until it expires.
 func (l *loop) refresh(ctx context.Context) {
-	result, ok := l.obtain(ctx, l.inUse, l.known())
+	result, ok := l.fetchWithSemaphore(ctx, l.inUse, l.known())
 	switch {
 	case !ok:
 		return
 	case result.isPending():
 		l.publish(func(next *state) {
 			next.nextAttempt = result.next
-			next.waiting = !next.token.serves(result.ended)
+			next.waiting = !next.token.fullyValid(result.ended)
 		})
 		return
 	}
-	if isRejection(result.failure) && l.tryWaiting(ctx) {
-		// The credentials had been changed and the new ones work: there is no need to report the rejection.
-		if !result.fromPeer {
-			l.publish(func(next *state) { next.refreshes[OutcomeRejected.index()]++ })
+	if isRejection(result.failure) {
+		l.candidate.shortenWait()
+		if l.reloadCredentials(ctx) { // the new ones work, so there is no need to report the rejection
+			if !result.fromPeer {
+				l.publish(func(next *state) { next.refreshes[OutcomeRejected.index()]++ })
+			}
+			return
 		}
-		return
 	}
 	l.record(result)
 }
 
-// look takes a token that another broker has stored, after a notification.
-func (l *loop) look(ctx context.Context) {
-	l.lookAt, l.lookedAt = time.Time{}, time.Now()
+// checkStore takes a token that another broker has stored, after a notification.
+func (l *loop) checkStore(ctx context.Context) {
+	l.storeCheckAt, l.storeCheckedAt = time.Time{}, time.Now()
 	if result, ok := l.inUse.stored(ctx, l.known()); ok {
 		l.record(result)
 	}
 }
 
-// onNotify schedules a look. All brokers are notified at once, so one that has a token waits for a random time. Anyone who
+// scheduleStoreCheck schedules a look. All brokers are notified at once, so one that has a token waits for a random time. Anyone who
 // can write to the store can notify without end, so there is a pause between two looks.
-func (l *loop) onNotify() {
+func (l *loop) scheduleStoreCheck() {
 	now := time.Now()
-	lookAt := later(now, l.lookedAt.Add(minRefresh))
-	if current := l.state.Load().token; current.serves(now) {
+	storeCheckAt := later(now, l.storeCheckedAt.Add(minRefreshInterval))
+	if current := l.state.Load().token; current.fullyValid(now) {
 		spread := min(maxJitter, current.remaining(now)/10) // the token must not end before
-		lookAt = later(now, l.lookedAt.Add(spread)).Add(jitter(spread))
+		storeCheckAt = later(now, l.storeCheckedAt.Add(spread)).Add(jitter(spread))
 	}
-	if l.lookAt.IsZero() || lookAt.Before(l.lookAt) {
-		l.lookAt = lookAt
+	if l.storeCheckAt.IsZero() || storeCheckAt.Before(l.storeCheckAt) {
+		l.storeCheckAt = storeCheckAt
 	}
 }

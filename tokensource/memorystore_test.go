@@ -152,10 +152,10 @@ func (e *memoryEntry) begin(ctx context.Context, count *int) (storeFault, error)
 	return fault, nil
 }
 
-func (e *memoryEntry) Get(ctx context.Context) (tokensource.Shared, error) {
+func (e *memoryEntry) Get(ctx context.Context) (tokensource.SharedState, error) {
 	fault, err := e.begin(ctx, &e.gets)
 	if err != nil {
-		return tokensource.Shared{}, err
+		return tokensource.SharedState{}, err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -163,7 +163,7 @@ func (e *memoryEntry) Get(ctx context.Context) (tokensource.Shared, error) {
 	e.fence = max(now.UnixMicro(), e.token.FencingToken+1)
 	e.expireLease(now)
 	e.seen = e.version
-	shared := tokensource.Shared{FencingToken: e.fence}
+	shared := tokensource.SharedState{FencingToken: e.fence}
 	if left := e.expires.Sub(now); left > 0 {
 		stored := e.token
 		stored.Remaining = min(stored.Lifetime, stored.Issued.Add(stored.Lifetime).Sub(now.Add(e.ahead)), left)
@@ -179,7 +179,7 @@ func (e *memoryEntry) Get(ctx context.Context) (tokensource.Shared, error) {
 }
 
 // falsify makes a reply invalid.
-func (e *memoryEntry) falsify(fault storeFault, shared *tokensource.Shared) {
+func (e *memoryEntry) falsify(fault storeFault, shared *tokensource.SharedState) {
 	forged := tokensource.SharedToken{
 		AccessToken: tokensource.NewSecret("forged"), FencingToken: e.fence, Issued: time.Now(), Lifetime: 300 * time.Second, Remaining: 300 * time.Second,
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 // record publishes the result of an attempt and reports it to OnRefresh.
-func (l *loop) record(result attempt) {
+func (l *loop) record(result fetchResult) {
 	published := l.publish(func(next *state) {
 		next.waiting, next.fromPeer = false, result.fromPeer
 		if result.failure != nil {
@@ -28,10 +28,10 @@ func (l *loop) record(result attempt) {
 func (s *state) recordSuccess(fresh *token, now time.Time) {
 	s.failure, s.failures, s.rejected = nil, 0, false
 	s.lastSuccess = now
-	s.nextAttempt = later(fresh.refreshAt, now.Add(minRefresh))
+	s.nextAttempt = later(fresh.refreshAt, now.Add(minRefreshInterval))
 	fresh.wallExpiry = earlier(now.Round(0).Add(fresh.remaining(now)), fresh.expires()) // these differ after a suspend in the attempt
 	switch {
-	case s.previous.has(fresh.authorization) && s.token.serves(now) && s.token.remaining(now) > fresh.remaining(now):
+	case s.previous.has(fresh.authorization) && s.token.fullyValid(now) && s.token.remaining(now) > fresh.remaining(now):
 		return // from a cache; the current token is better
 	case !s.token.has(fresh.authorization):
 		s.previous = s.token
@@ -40,16 +40,16 @@ func (s *state) recordSuccess(fresh *token, now time.Time) {
 }
 
 // recordFailure changes only the counters and the time of the next attempt.
-func (l *loop) recordFailure(next *state, result attempt) {
+func (l *loop) recordFailure(next *state, result fetchResult) {
 	l.failed.add(result.failure, result.ended)
 	l.pauseIsShared = !result.next.IsZero()
 	if l.pauseIsShared {
 		l.failed.count, l.failed.rejections, next.nextAttempt = result.failures, result.rejections, result.next
 	} else {
-		next.nextAttempt = l.retryAt(l.takeNeeded())
+		next.nextAttempt = l.retryAt(l.tokenNeededSinceLastCall())
 	}
 	next.failure, next.failedAt, next.failures = result.failure, result.ended, l.failed.count
-	next.rejected = l.failed.areRejections(!l.proven)
+	next.rejected = l.failed.isPairRejected(!l.proven)
 }
 
 // retryAt returns when to try again after an attempt of this broker has failed.
@@ -57,11 +57,11 @@ func (l *loop) retryAt(needed bool) time.Time {
 	return l.failed.at.Add(l.failed.pause(!l.proven, l.known(), needed))
 }
 
-// takeNeeded reports whether requests need a token: they wait for one, or have failed for lack of one since the last call.
-func (l *loop) takeNeeded() bool { return l.unserved.Swap(false) || l.waiting.Load() > 0 }
+// tokenNeededSinceLastCall reports whether requests need a token: they wait for one, or have failed for lack of one since the last call.
+func (l *loop) tokenNeededSinceLastCall() bool { return l.unserved.Swap(false) || l.waiting.Load() > 0 }
 
 // known returns the token, which may have expired.
-func (l *loop) known() *token { return cmp.Or(l.state.Load().token, l.inUse.noToken()) }
+func (l *loop) known() *token { return cmp.Or(l.state.Load().token, l.inUse.expiredToken()) }
 
 // shortenPause shortens the pause after a failed attempt, because a request has begun to wait, or the API has refused the token. If
 // all brokers pause, the fetcher decides how long.
@@ -106,18 +106,18 @@ func (f *failures) add(failure *RefreshError, at time.Time) {
 	f.rejections++
 }
 
-// areRejections reports whether the pair cannot be used. One rejection of a pair that has yielded a token may be that of a server
+// isPairRejected reports whether the pair cannot be used. One rejection of a pair that has yielded a token may be that of a server
 // that does not know it yet, or does not know it any more while it is being changed.
-func (f *failures) areRejections(changed bool) bool {
-	return f.rejections > 1 || f.rejections == 1 && changed
+func (f *failures) isPairRejected(unproven bool) bool {
+	return f.rejections > 1 || f.rejections == 1 && unproven
 }
 
 // pause returns the pause after the last one. A token that the API refuses does not count, but must not be lost either: perhaps
 // only one request lacked the rights. The other parameters are those of nextPause and rejectedPause.
-func (f *failures) pause(changed bool, known *token, needed bool) time.Duration {
+func (f *failures) pause(unproven bool, known *token, needed bool) time.Duration {
 	remaining := known.remaining(f.at)
-	if f.areRejections(changed) {
-		return rejectedPause(f.rejections, f.at.Sub(f.rejectedSince), changed, remaining)
+	if f.isPairRejected(unproven) {
+		return rejectedPause(f.rejections, f.at.Sub(f.rejectedSince), unproven, remaining)
 	}
 	return min(nextPause(f.last, f.count, remaining, needed, f.random), nextPause(f.last, f.count, known.usableFor(f.at), needed, f.random))
 }

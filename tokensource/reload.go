@@ -35,15 +35,9 @@ type CredentialReload struct {
 	Next           time.Duration // until the next attempt, if the files do not change before; 0 on success
 }
 
-const (
-	// candidatePause is the minimum time between attempts with two different sets, so that a program that writes the
-	// files in a loop does not flood the login server.
-	candidatePause = time.Second
-	// unsettledPause is the time between two looks whether the files have settled.
-	unsettledPause = 200 * time.Millisecond
-	// rereadPause is how often unreadable credentials are read and reported again, even if no change is noticed.
-	rereadPause = 5 * time.Minute
-)
+// minCandidateInterval is the minimum time between attempts with two different sets, so that a program that writes the files in a
+// loop does not flood the login server.
+const minCandidateInterval = time.Second
 
 // candidate is a changed set that has not yielded a token yet, with its fetcher; that is nil if the set is not in the files any
 // more. The zero value means that there is no changed set.
@@ -62,15 +56,15 @@ func (c *candidate) retryAt(set CredentialSet) time.Time {
 	case set.Equal(c.set):
 		return c.at.Add(c.wait)
 	default:
-		return c.at.Add(candidatePause)
+		return c.at.Add(minCandidateInterval)
 	}
 }
 
 // shortenWait lets the same set be tried as soon as possible.
 func (c *candidate) shortenWait() {
-	c.wait = min(c.wait, max(candidatePause, c.rateLimit))
+	c.wait = min(c.wait, max(minCandidateInterval, c.rateLimit))
 	if c.fetcher != nil && c.rateLimit == 0 {
-		c.retryNow()
+		c.endPause()
 	}
 }
 
@@ -87,7 +81,7 @@ func (l *loop) reloadCredentials(ctx context.Context) (replaced bool) {
 	l.readAt = time.Time{}
 	modified := l.config.Credentials.modified() // before reading, so that no later change is missed
 	if l.mayBeHalfWritten(modified) && !l.config.Credentials.isSettled() {
-		l.readAt = time.Now().Add(unsettledPause)
+		l.readAt = time.Now().Add(200 * time.Millisecond)
 		return false
 	}
 	written := modified != l.modified
@@ -99,7 +93,7 @@ func (l *loop) reloadCredentials(ctx context.Context) (replaced bool) {
 		return false
 	case l.inUse.set.isZero():
 		// The first set replaces nothing, so it need not be tried first.
-		l.inUse = l.open(set)
+		l.inUse = l.newFetcher(set)
 		l.reportEnvironments()
 		l.publish(func(next *state) {
 			next.environment, next.lastChange = set.Environment, time.Now()
@@ -124,7 +118,7 @@ func (l *loop) reloadCredentials(ctx context.Context) (replaced bool) {
 // mayBeHalfWritten reports whether the files must have settled before they are read: if one was written since the source was created,
 // or if there may be an environment. Otherwise the pair of an account that is being created would reach the wrong login server, because
 // the file that names the right one is written last.
-func (l *loop) mayBeHalfWritten(modified fileTimes) bool {
+func (l *loop) mayBeHalfWritten(modified [6]time.Time) bool {
 	isNew := func(at time.Time) bool { return at.After(l.created) }
 	return l.config.Credentials.EnvironmentDir != "" || slices.ContainsFunc(modified[:], isNew)
 }
@@ -140,16 +134,16 @@ func (l *loop) reportEnvironments() {
 
 // dropCandidate gives up a changed set, because the files contain the set in use again. If that is rejected and they were
 // written, it is tried again soon: perhaps the login server knows it now.
-func (l *loop) dropCandidate(written bool) {
+func (l *loop) dropCandidate(filesWritten bool) {
 	current := l.state.Load()
-	retry := written && current.rejected
+	retry := filesWritten && current.rejected
 	if current.pendingReload != nil || retry {
 		l.publish(func(next *state) {
 			next.pendingReload = nil
 			if retry {
 				l.failed.rejections = 0
 				next.nextAttempt = earlier(next.nextAttempt, next.failedAt.Add(minBackoff))
-				l.inUse.retryNow()
+				l.inUse.endPause()
 			}
 		})
 	}
@@ -161,21 +155,14 @@ func (l *loop) dropCandidate(written bool) {
 	}
 }
 
-// tryWaiting reads the credentials because the login server has rejected those in use. A changed set that waits to be tried
-// again is tried at once. It reports whether that set is now in use.
-func (l *loop) tryWaiting(ctx context.Context) bool {
-	l.candidate.shortenWait()
-	return l.reloadCredentials(ctx)
-}
-
 // tryCandidate requests a token with a set other than the one in use. It reports whether the set is now in use.
 func (l *loop) tryCandidate(ctx context.Context, set CredentialSet) bool {
 	if l.candidate.fetcher == nil || !set.Equal(l.candidate.set) {
 		l.candidate.close()
-		l.candidate = candidate{setFetcher: l.open(set), failures: failures{at: l.candidate.at}}
+		l.candidate = candidate{setFetcher: l.newFetcher(set), failures: failures{at: l.candidate.at}}
 		l.reportEnvironments()
 	}
-	result, ok := l.obtain(ctx, l.candidate, l.candidate.noToken())
+	result, ok := l.fetchWithSemaphore(ctx, l.candidate, l.candidate.expiredToken())
 	switch {
 	case !ok:
 		return false
@@ -204,12 +191,12 @@ func (l *loop) tryCandidate(ctx context.Context, set CredentialSet) bool {
 }
 
 // candidateFailed keeps the old set and schedules the next attempt with the new one.
-func (l *loop) candidateFailed(result attempt) {
+func (l *loop) candidateFailed(result fetchResult) {
 	c := &l.candidate
 	c.add(result.failure, result.ended)
 	known, needed := &token{issued: result.ended, lifetime: maxLifetime}, false
 	if l.state.Load().rejected { // only the new pair can yield a token
-		known, needed = l.known(), l.takeNeeded()
+		known, needed = l.known(), l.tokenNeededSinceLastCall()
 	}
 	c.wait, c.rateLimit = c.pause(true, known, needed), 0
 	if !result.next.IsZero() {
@@ -223,11 +210,11 @@ func (l *loop) candidateFailed(result attempt) {
 	if isRejection(result.failure) {
 		outcome = ReloadRejected
 	}
-	l.reportPending(CredentialReload{Outcome: outcome, Reason: result.failure.Reason, Advice: result.failure.Advice, Next: c.wait})
+	l.publishPendingReload(CredentialReload{Outcome: outcome, Reason: result.failure.Reason, Advice: result.failure.Advice, Next: c.wait})
 }
 
-// reportPending publishes that the credentials that were last read are not in use, and reports it to OnReload.
-func (l *loop) reportPending(reload CredentialReload) {
+// publishPendingReload publishes that the credentials that were last read are not in use, and reports it to OnReload.
+func (l *loop) publishPendingReload(reload CredentialReload) {
 	reload.Account = l.config.Account
 	l.publish(func(next *state) {
 		next.pendingReload, next.pendingReloadAt = &reload, time.Now()
@@ -241,14 +228,15 @@ func (l *loop) reportPending(reload CredentialReload) {
 // credentialsUnreadable keeps the current set. Before the first set, waiting requests fail at once. The same failure is not
 // reported at every read.
 func (l *loop) credentialsUnreadable(err error) {
-	l.readAt = time.Now().Add(rereadPause)
+	const rereadInterval = 5 * time.Minute // even if no change is noticed
+	l.readAt = time.Now().Add(rereadInterval)
 	failure := &RefreshError{
 		Outcome:    OutcomeRejected, // as far as an app is concerned
 		Unreadable: true,
 		Reason:     "cannot read the credentials: " + oneLine(err),
 		Advice:     cmp.Or(l.config.Credentials.Restart, "Fix the files; the broker picks them up automatically."),
 	}
-	if current := l.state.Load(); current.pendingReload != nil && current.pendingReload.Reason == failure.Reason && time.Since(current.pendingReloadAt) < rereadPause {
+	if current := l.state.Load(); current.pendingReload != nil && current.pendingReload.Reason == failure.Reason && time.Since(current.pendingReloadAt) < rereadInterval {
 		return
 	}
 	first := l.inUse.set.isZero()
@@ -257,5 +245,5 @@ func (l *loop) credentialsUnreadable(err error) {
 			next.failure, next.rejected, next.failedAt, next.nextAttempt = failure, true, time.Now(), l.readAt
 		})
 	}
-	l.reportPending(CredentialReload{Outcome: ReloadUnreadable, First: first, Reason: failure.Reason, Advice: failure.Advice, Next: rereadPause})
+	l.publishPendingReload(CredentialReload{Outcome: ReloadUnreadable, First: first, Reason: failure.Reason, Advice: failure.Advice, Next: rereadInterval})
 }

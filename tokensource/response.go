@@ -30,7 +30,7 @@ func interpretError(status int, body []byte) *RefreshError {
 	code := errorCode(body)
 	refused := status == http.StatusUnauthorized || status == http.StatusForbidden
 	switch {
-	case isClientError(code) && (refused || status == http.StatusBadRequest):
+	case isRejectionCode(code) && (refused || status == http.StatusBadRequest):
 		return rejectedError(status, code)
 	case status >= 300 && status < 400:
 		return invalidResponseError(fmt.Sprintf("it is a redirect (%d), which is never followed, because it would send the secret to another address", status))
@@ -52,9 +52,9 @@ func interpretError(status int, body []byte) *RefreshError {
 	}
 }
 
-// isClientError reports whether an error code means that the client must be corrected: those of RFC 6749 section 5.2
+// isRejectionCode reports whether an error code means that the client must be corrected: those of RFC 6749 section 5.2
 // except invalid_request, and access_denied, with which eTrusted answers a wrong audience.
-func isClientError(code string) bool {
+func isRejectionCode(code string) bool {
 	switch code {
 	case "invalid_client", "unauthorized_client", "invalid_grant", "unsupported_grant_type", "invalid_scope", "access_denied":
 		return true

@@ -160,7 +160,7 @@ func TestNotBeforeIsRelativeToDate(t *testing.T) {
 		if failure != nil {
 			t.Fatalf("%s: %v", tc.name, failure)
 		}
-		if delay := time.Duration(got.heldBack.Load()); delay != tc.want {
+		if delay := time.Duration(got.notAcceptedFor.Load()); delay != tc.want {
 			t.Errorf("%s: held back for %v, want %v", tc.name, delay, tc.want)
 		}
 	}

@@ -13,9 +13,9 @@ const (
 	// the rest of the refresh interval.
 	clockCheckInterval = 10 * time.Second
 
-	// minRefresh is the minimum time between two refreshes, so that odd responses (a lifetime of one second from a server
+	// minRefreshInterval is the minimum time between two refreshes, so that odd responses (a lifetime of one second from a server
 	// that takes as long) do not cause a busy loop.
-	minRefresh = 100 * time.Millisecond
+	minRefreshInterval = 100 * time.Millisecond
 
 	// maxLifetime limits the lifetime that a response may state: a typo in a server's configuration must not keep a token
 	// for years. It also keeps duration arithmetic far from overflow.
@@ -27,30 +27,12 @@ const (
 	minBackoff = time.Second
 	maxBackoff = 30 * time.Second
 
-	// maxNeededPause limits the backoff once the token has expired and requests need one; maxLongNeededPause replaces it
-	// after longOutage. So requests wait no longer than that once the login server has healed.
-	maxNeededPause     = 2 * time.Second
-	maxLongNeededPause = 5 * time.Second
-	longOutage         = 30 * time.Second
-
 	// maxRetryAfter limits Retry-After: a login server that still says "in an hour" after its outage has ended must not
 	// keep every shop down.
 	maxRetryAfter = 5 * time.Minute
 
 	// lastAttemptBefore is how long before the end of the token there is an attempt, whatever Retry-After says.
 	lastAttemptBefore = 5 * time.Second
-
-	// maxRejectedPause is the pause after rejected credentials. Retrying sooner rarely helps, and repeated failures can lock
-	// an account; but the client may be enabled in the Control Centre at any time.
-	maxRejectedPause = 5 * time.Minute
-
-	// minRejectedPauseWhileValid is the minimum while a token is still valid: many rejections in a row could lock an account.
-	minRejectedPauseWhileValid = 5 * time.Second
-
-	// For changedRetryTime, a changed pair that is rejected is retried after at most maxChangedPause: its files may have
-	// been written before the login server knew it.
-	changedRetryTime = 10 * time.Minute
-	maxChangedPause  = time.Minute
 
 	// maxLease is how long a lease lasts, and so how long the other brokers wait for one that died while it was fetching. A
 	// login server mostly answers within a second.
@@ -59,16 +41,12 @@ const (
 	// maxJitter is over how long brokers that share a token spread if they would otherwise act at once.
 	maxJitter = time.Second
 
-	// headStart is how long the other brokers can try before one whose attempt has failed tries again.
-	headStart = maxJitter / 4
+	// followerHeadStart is how long the other brokers can try before one whose attempt has failed tries again.
+	followerHeadStart = maxJitter / 4
 
-	// raceWait is how long a broker that lost a race for the lease waits at least before it fetches without it: by then it
+	// lostRaceWait is how long a broker that lost a race for the lease waits at least before it fetches without it: by then it
 	// has seen the lease of the winner, unless the store is not to be trusted.
-	raceWait = 2 * time.Second
-
-	// maxUnresolved is how many leases in a row a broker waits for that end with neither a token nor a failure. Brokers
-	// that died can explain a few, and a store that drops what is put into it explains many.
-	maxUnresolved = 4
+	lostRaceWait = 2 * time.Second
 )
 
 // refreshDue returns when to refresh a token: at 80 % of its lifetime, less up to 10 % jitter, so that replicas that
@@ -89,21 +67,21 @@ func followerRefreshAt(issued time.Time, lifetime time.Duration, jitter float64)
 	return issued.Add(time.Duration((0.8 + 0.05*jitter) * float64(lifetime)))
 }
 
-// fallbackTime returns when a broker fetches without the lease: at least wait from now, unless its token ends before. While a
+// fallbackTime returns when a broker fetches without the lease: at least minWait from now, unless its token ends before. While a
 // token serves, that is from 80 to 90 % of its lifetime: later would look like a failed refresh, for which there is an alert.
 // random is in [0, 1), and the jitter of followerRefreshAt, so that brokers that lose the store spread evenly.
-func fallbackTime(known *token, now time.Time, wait time.Duration, random float64) time.Time {
-	if !known.serves(now) {
-		return now.Add(wait + time.Duration(random*float64(maxJitter)))
+func fallbackTime(known *token, now time.Time, minWait time.Duration, random float64) time.Time {
+	if !known.fullyValid(now) {
+		return now.Add(minWait + time.Duration(random*float64(maxJitter)))
 	}
 	at := time.Duration((0.8 + 0.1*random) * float64(known.lifetime))
 	at = min(at, known.lifetime-max(time.Second, known.lifetime/10))
-	return later(known.issued.Add(at), now.Add(min(wait, known.remaining(now)/4)))
+	return later(known.issued.Add(at), now.Add(min(minWait, known.remaining(now)/4)))
 }
 
-// clampToRemaining limits what one broker may take, or believe that another takes, to a quarter of what is left of the known token.
-func clampToRemaining(limit time.Duration, known *token, now time.Time) time.Duration {
-	if known.serves(now) {
+// capAtQuarterOfRemaining limits what one broker may take, or believe that another takes, to a quarter of what is left of the known token.
+func capAtQuarterOfRemaining(limit time.Duration, known *token, now time.Time) time.Duration {
+	if known.fullyValid(now) {
 		return min(limit, known.remaining(now)/4)
 	}
 	return limit
@@ -115,17 +93,17 @@ func leaseWait(lease Lease, known *token, now time.Time) time.Duration {
 	limit := maxLease
 	switch {
 	case lease.Failure != nil && known.isRefused():
-		limit = sharedPause(lease, known, now, 1)
+		limit = leaderPause(lease, known, now, 1)
 	case lease.Failure != nil:
 		limit = maxBackoff
 	}
-	return min(lease.Remaining, clampToRemaining(limit, known, now))
+	return min(lease.Remaining, capAtQuarterOfRemaining(limit, known, now))
 }
 
-// storeTimeout limits how long an attempt waits for the store before it sends a token request. While no token serves, requests may
+// storeTimeout limits how long an attempt waits for the store before it sends a token request. While no token is fully valid, requests may
 // be waiting. random, in [0, 1), spreads brokers that lose the store; fallbackTime has passed by then.
 func storeTimeout(known *token, now time.Time, random float64) time.Duration {
-	if known.serves(now) {
+	if known.fullyValid(now) {
 		return 2 * time.Second
 	}
 	return time.Duration((1 + random) / 2 * float64(maxJitter))
@@ -134,9 +112,9 @@ func storeTimeout(known *token, now time.Time, random float64) time.Duration {
 // pollPause returns the pause before a broker asks the store again whether another's attempt has ended.
 func pollPause() time.Duration { return maxJitter/2 + jitter(maxJitter) }
 
-// sharedPause returns how long the broker pauses that has failed with a lease, as if requests needed a token. The others try
-// headStart before. It is at most 30 s, because another broker may have more success.
-func sharedPause(failed Lease, known *token, now time.Time, random float64) time.Duration {
+// leaderPause returns how long the broker pauses that has failed with a lease, as if requests needed a token. The others try
+// followerHeadStart before. It is at most 30 s, because another broker may have more success.
+func leaderPause(failed Lease, known *token, now time.Time, random float64) time.Duration {
 	failure, remaining := failed.Failure, known.remaining(now)
 	var pause time.Duration
 	if isRejection(failure) {
@@ -146,7 +124,7 @@ func sharedPause(failed Lease, known *token, now time.Time, random float64) time
 	}
 	pause = min(pause, maxBackoff)
 	if isRejection(failure) || failure.Status == http.StatusTooManyRequests {
-		pause += headStart // the others must not try before either
+		pause += followerHeadStart // the others must not try before either
 	}
 	return pause
 }
@@ -162,7 +140,7 @@ func sharedPause(failed Lease, known *token, now time.Time, random float64) time
 // failed for lack of one since the attempt before. random is in [0, 1).
 func nextPause(failure *RefreshError, failures int, remaining time.Duration, needed bool, random float64) time.Duration {
 	if failure.sentAgain && remaining <= 0 && -remaining < minBackoff {
-		return minRefresh
+		return minRefreshInterval
 	}
 	ceiling := maxBackoff
 	if failures < 5 { // 2^5 s exceeds the ceiling
@@ -181,24 +159,25 @@ func nextPause(failure *RefreshError, failures int, remaining time.Duration, nee
 		pause = min(pause, remaining/8)
 	case needed && failure.timedOut:
 		pause = minBackoff // the attempt itself was a long pause
-	case needed && -remaining < longOutage:
-		pause = min(pause, maxNeededPause)
-	case needed && !failure.isRefusal():
-		pause = min(pause, maxLongNeededPause)
+	case needed && -remaining < 30*time.Second: // requests must not wait for long once the login server has healed
+		pause = min(pause, 2*time.Second)
+	case needed && (failure.Status < 400 || isTemporary(failure.Status) || isRejection(failure)): // another 4xx rarely heals by itself
+		pause = min(pause, 5*time.Second)
 	}
 	return max(minBackoff, pause, atLeast)
 }
 
 // rejectedPause returns the pause after the rejections-th rejection of a pair in a row, since being the time since the
-// first. A changed pair has not yielded a token yet. remaining is that of nextPause: a valid token must not be lost to a login
-// server that rejects for some seconds.
-func rejectedPause(rejections int, since time.Duration, changed bool, remaining time.Duration) time.Duration {
-	pause := maxRejectedPause
-	if changed && since < changedRetryTime {
-		pause = min(minBackoff<<max(0, min(rejections-1, 6)), maxChangedPause) // 2^6 s exceeds the limit
+// first. Retrying soon rarely helps, and repeated failures can lock an account; but the client may be enabled in the Control Centre
+// at any time. An unproven pair has not yielded a token yet: its files may have been written before the login server knew it.
+// remaining is that of nextPause: a valid token must not be lost to a login server that rejects for some seconds.
+func rejectedPause(rejections int, since time.Duration, unproven bool, remaining time.Duration) time.Duration {
+	pause := 5 * time.Minute
+	if unproven && since < 10*time.Minute {
+		pause = min(minBackoff<<max(0, min(rejections-1, 6)), time.Minute) // 2^6 s exceeds the limit
 	}
 	if remaining > 0 {
-		pause = min(pause, max(minRejectedPauseWhileValid, remaining/8))
+		pause = min(pause, max(5*time.Second, remaining/8))
 	}
 	if remaining > lastAttemptBefore {
 		pause = min(pause, max(minBackoff, remaining-lastAttemptBefore))

@@ -78,8 +78,8 @@ func TestNextPause(t *testing.T) {
 		{"no answer for 30 s", &RefreshError{timedOut: true}, 9, -30 * second, true, almostOne, second},
 		{"nor does a request need a token", &RefreshError{timedOut: true}, 9, -30 * second, false, almostOne, 30 * second},
 
-		{"the known token at its end", sentAgain, 1, 0, true, almostOne, minRefresh},
-		{"for a second", sentAgain, 9, -999 * time.Millisecond, false, almostOne, minRefresh},
+		{"the known token at its end", sentAgain, 1, 0, true, almostOne, minRefreshInterval},
+		{"for a second", sentAgain, 9, -999 * time.Millisecond, false, almostOne, minRefreshInterval},
 		{"after that, as usual", sentAgain, 9, -second, true, almostOne, 2 * second},
 		{"and before", sentAgain, 9, 40 * second, true, almostOne, 5 * second},
 

@@ -32,20 +32,20 @@ func (f *sharedFetcher) close() {
 	f.entry.Close()
 }
 
-// retryNow implements fetcher. An attempt of another broker, which may have the same reason, still counts.
-func (f *sharedFetcher) retryNow() {
+// endPause implements fetcher. An attempt of another broker, which may have the same reason, still counts.
+func (f *sharedFetcher) endPause() {
 	if f.seen.Failure != nil {
 		f.seen.Remaining = 0
 	}
 }
 
-// succeeded forgets what led to the token that there is now.
-func (f *sharedFetcher) succeeded() {
+// resetBackoff forgets what led to the token that there is now.
+func (f *sharedFetcher) resetBackoff() {
 	f.unresolved, f.seen.Failures, f.seen.Rejections, f.fallbackAt, f.random = 0, 0, 0, time.Time{}, random()
 }
 
 // stored implements fetcher.
-func (f *sharedFetcher) stored(ctx context.Context, known *token) (attempt, bool) {
+func (f *sharedFetcher) stored(ctx context.Context, known *token) (fetchResult, bool) {
 	f.storing.Wait()
 	shared, err := f.entry.Get(ctx)
 	f.countStoreError(err)
@@ -53,7 +53,7 @@ func (f *sharedFetcher) stored(ctx context.Context, known *token) (attempt, bool
 }
 
 // countStoreError counts an error of the store.
-func (f *sharedFetcher) countStoreError(err error) bool {
+func (f *sharedFetcher) countStoreError(err error) (failed bool) {
 	if err != nil {
 		f.source.storeErrors.Add(1)
 	}
@@ -62,7 +62,7 @@ func (f *sharedFetcher) countStoreError(err error) bool {
 
 // fetch takes a token from the store, or fetches one for all brokers, or waits for the broker that does; or, if the store does not
 // work, fetches one for this broker.
-func (f *sharedFetcher) fetch(ctx context.Context, known *token) (attempt, bool) {
+func (f *sharedFetcher) fetch(ctx context.Context, known *token) (fetchResult, bool) {
 	f.storing.Wait()
 	began := time.Now()
 	brief, cancel := context.WithTimeout(ctx, storeTimeout(known, began, f.random))
@@ -70,7 +70,7 @@ func (f *sharedFetcher) fetch(ctx context.Context, known *token) (attempt, bool)
 	shared, err := f.entry.Get(brief)
 	switch {
 	case ctx.Err() != nil:
-		return attempt{}, false
+		return fetchResult{}, false
 	case f.countStoreError(err):
 		return f.fallBack(ctx, known, began, 0)
 	}
@@ -82,35 +82,36 @@ func (f *sharedFetcher) fetch(ctx context.Context, known *token) (attempt, bool)
 		return result, true
 	}
 	// The lease is so short that another broker can take over before the known token expires.
-	lease := Lease{FencingToken: shared.FencingToken, Failures: f.seen.Failures, Rejections: f.seen.Rejections, Remaining: clampToRemaining(maxLease, known, now)}
+	lease := Lease{FencingToken: shared.FencingToken, Failures: f.seen.Failures, Rejections: f.seen.Rejections, Remaining: capAtQuarterOfRemaining(maxLease, known, now)}
 	acquired, err := f.entry.Acquire(brief, lease)
-	// After an error this broker may have the lease. Others may wait for it then, so without a token that serves it fetches anyway.
-	if f.countStoreError(err) && known.serves(now) || err == nil && !acquired {
-		return f.fallBack(ctx, known, began, raceWait)
+	// After an error this broker may have the lease. Others may wait for it then, so without a fully valid token it fetches anyway.
+	if f.countStoreError(err) && known.fullyValid(now) || err == nil && !acquired {
+		return f.fallBack(ctx, known, began, lostRaceWait)
 	}
 	f.seen, f.seenAt = lease, now
 	return f.lead(ctx, known)
 }
 
 // adopt takes a token that another broker has fetched, if it may take the known one's place.
-func (f *sharedFetcher) adopt(shared SharedToken, known *token) (attempt, bool) {
+func (f *sharedFetcher) adopt(shared SharedToken, known *token) (fetchResult, bool) {
 	now := time.Now()
 	fresh := shared.token(now)
 	if current := f.source.state.Load(); fresh != nil {
-		fresh.capToKnown(current.token, current.previous)
+		fresh.capAtKnownExpiry(current.token, current.previous)
 	}
 	if !known.isSupersededBy(fresh, now) {
-		return attempt{}, false
+		return fetchResult{}, false
 	}
-	f.succeeded()
+	f.resetBackoff()
 	f.source.storeHits.Add(1)
 	fresh.refreshAt = followerRefreshAt(fresh.issued, fresh.lifetime, f.random)
-	return attempt{ended: now, fromPeer: true, token: fresh}, true
+	return fetchResult{ended: now, fromPeer: true, token: fresh}, true
 }
 
 // follow waits for the broker that has the lease, if there is one. It believes only leases that it has not waited for before, and
 // only for a quarter of what is left of the known token: how long a lease lasts is what the store says.
-func (f *sharedFetcher) follow(lease Lease, known *token, now time.Time) (attempt, bool) {
+func (f *sharedFetcher) follow(lease Lease, known *token, now time.Time) (fetchResult, bool) {
+	const maxUnresolved = 4 // brokers that died can explain a few; a store that drops what is put into it explains many
 	if lease.FencingToken > f.seen.FencingToken || lease.FencingToken == f.seen.FencingToken && lease.Failure != nil && f.seen.Failure == nil {
 		f.unresolved++
 		if lease.Failure != nil || lease.Failures > f.seen.Failures {
@@ -123,7 +124,7 @@ func (f *sharedFetcher) follow(lease Lease, known *token, now time.Time) (attemp
 		}
 	}
 	until := f.seenAt.Add(leaseWait(f.seen, known, f.seenAt))
-	result := attempt{ended: now, fromPeer: true, next: until.Add(jitter(headStart)), failure: f.seen.Failure, failures: f.seen.Failures, rejections: f.seen.Rejections}
+	result := fetchResult{ended: now, fromPeer: true, next: until.Add(jitter(followerHeadStart)), failure: f.seen.Failure, failures: f.seen.Failures, rejections: f.seen.Rejections}
 	if f.seen.Failure == nil { // the token may come at any time, and the notification may be lost
 		result.next = earlier(until.Add(jitter(maxJitter)), now.Add(pollPause()))
 	}
@@ -133,7 +134,7 @@ func (f *sharedFetcher) follow(lease Lease, known *token, now time.Time) (attemp
 // lead fetches while it holds the lease. An attempt that outlasts the lease is reported as failed, so that another broker may try,
 // but continues. Once another broker holds the lease, this one starts no hedged request, and a token or a rejection of the other
 // one ends the attempt.
-func (f *sharedFetcher) lead(ctx context.Context, known *token) (result attempt, ok bool) {
+func (f *sharedFetcher) lead(ctx context.Context, known *token) (result fetchResult, ok bool) {
 	own, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan struct{})
@@ -149,8 +150,8 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token) (result attempt,
 		case <-ended:
 			running = false
 		case <-handOver:
-			f.pause(release, known, attempt{ended: time.Now(), failure: networkError(context.DeadlineExceeded)})
-			peers = time.After(minRefresh)
+			f.releaseFailed(release, known, fetchResult{ended: time.Now(), failure: networkError(context.DeadlineExceeded)})
+			peers = time.After(minRefreshInterval)
 		case <-peers:
 			shared, err := f.entry.Get(ctx)
 			f.countStoreError(err)
@@ -158,7 +159,7 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token) (result attempt,
 			if now := time.Now(); f.source.peerFetches.Load() && isRejection(shared.Lease.Failure) || known.isSupersededBy(shared.Token.token(now), now) {
 				cancel()
 			}
-			peers = time.After(minRefresh) // a slow store must not make a tick wait, which could come before the end
+			peers = time.After(minRefreshInterval) // a slow store must not make a tick wait, which could come before the end
 		}
 	}
 	switch {
@@ -167,10 +168,10 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token) (result attempt,
 	case !ok:
 		f.countStoreError(f.entry.Release(release, Lease{}))
 	case result.failure != nil:
-		result.next = f.pause(release, known, result)
+		result.next = f.releaseFailed(release, known, result)
 		result.failures, result.rejections = f.seen.Failures, f.seen.Rejections
 	default:
-		f.succeeded()
+		f.resetBackoff()
 		result.token.fence, result.token.leads = f.seen.FencingToken, true
 		result.token.refreshAt = leaderRefreshAt(result.token.issued, result.token.lifetime, random())
 		stored := result.token.shared()
@@ -179,33 +180,33 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token) (result attempt,
 	return result, ok
 }
 
-// pause releases the lease with the failure, and returns when this broker retries. Others may try headStart earlier.
-func (f *sharedFetcher) pause(ctx context.Context, known *token, result attempt) time.Time {
+// releaseFailed releases the lease with the failure, and returns when this broker retries. Others may try followerHeadStart earlier.
+func (f *sharedFetcher) releaseFailed(ctx context.Context, known *token, result fetchResult) time.Time {
 	f.seen.Failure, f.seen.Failures, f.seen.Rejections = result.failure, f.seen.Failures+1, f.seen.Rejections+1
 	if !isRejection(result.failure) {
 		f.seen.Rejections = 0
 	}
-	pause := sharedPause(f.seen, known, result.ended, random())
-	f.seen.Remaining, f.seenAt, f.unresolved = max(0, pause-headStart), result.ended, 0
+	pause := leaderPause(f.seen, known, result.ended, random())
+	f.seen.Remaining, f.seenAt, f.unresolved = max(0, pause-followerHeadStart), result.ended, 0
 	f.countStoreError(f.entry.Release(ctx, f.seen))
 	return result.ended.Add(pause)
 }
 
 // fallBack fetches without the lease, because the store is of no use. All brokers find that out at about the same time, so each
-// waits for a random time from began on. It is at least wait, unless the token ends before.
-func (f *sharedFetcher) fallBack(ctx context.Context, known *token, began time.Time, wait time.Duration) (attempt, bool) {
-	at := fallbackTime(known, began, wait, f.random)
+// waits for a random time from began on. It is at least minWait, unless the token ends before.
+func (f *sharedFetcher) fallBack(ctx context.Context, known *token, began time.Time, minWait time.Duration) (fetchResult, bool) {
+	at := fallbackTime(known, began, minWait, f.random)
 	f.fallbackAt = earlier(at, cmp.Or(f.fallbackAt, at))
 	if now := time.Now(); now.Before(f.fallbackAt) {
 		next := f.fallbackAt
-		if wait > 0 {
+		if minWait > 0 {
 			next = earlier(next, now.Add(pollPause()))
 		}
-		return attempt{ended: now, fromPeer: true, next: next}, true
+		return fetchResult{ended: now, fromPeer: true, next: next}, true
 	}
 	result, ok := f.login.fetch(ctx, known)
 	if ok && result.failure == nil {
-		f.succeeded()
+		f.resetBackoff()
 	}
 	return result, ok
 }

@@ -67,7 +67,7 @@ func TestFallbackTime(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			now := issued.Add(tc.age)
-			for wait, want := range map[time.Duration]time.Duration{0: tc.afterError, raceWait: tc.lostRace} {
+			for wait, want := range map[time.Duration]time.Duration{0: tc.afterError, lostRaceWait: tc.lostRace} {
 				if got := fallbackTime(tc.known, now, wait, tc.random).Sub(now); (got - want).Abs() > time.Microsecond {
 					t.Errorf("wait %v: got now + %v, want + %v", wait, got, want)
 				}
@@ -76,8 +76,8 @@ func TestFallbackTime(t *testing.T) {
 	}
 }
 
-// The pause of a fleet is that of one broker whose requests need a token. Its lease ends headStart before.
-func TestSharedPause(t *testing.T) {
+// The pause of a fleet is that of one broker whose requests need a token. Its lease ends followerHeadStart before.
+func TestLeaderPause(t *testing.T) {
 	t.Parallel()
 	limited := &RefreshError{Outcome: OutcomeUnavailable, Status: 429, RetryAfter: 10 * time.Second}
 	outage, rejection := &RefreshError{Status: 503}, &RefreshError{Outcome: OutcomeRejected, Status: 401}
@@ -97,16 +97,16 @@ func TestSharedPause(t *testing.T) {
 		{"with a refused token", Lease{Failure: outage, Failures: 9}, 200 * time.Second, time.Second, 2 * time.Second},
 		{"with one that has been refused for long", Lease{Failure: outage, Failures: 9}, 200 * time.Second, time.Minute, 5 * time.Second},
 		{"with a refused token that ends soon", Lease{Failure: outage, Failures: 9}, 3 * time.Second, time.Minute, time.Second},
-		{"no broker tries before Retry-After", Lease{Failure: limited, Failures: 1}, 200 * time.Second, 0, 10*time.Second + headStart},
-		{"one rejection after many failures", Lease{Failure: rejection, Failures: 9, Rejections: 1}, -time.Minute, 0, time.Second + headStart},
-		{"at most half a minute", Lease{Failure: rejection, Failures: 9, Rejections: 9}, -time.Minute, 0, 30*time.Second + headStart},
+		{"no broker tries before Retry-After", Lease{Failure: limited, Failures: 1}, 200 * time.Second, 0, 10*time.Second + followerHeadStart},
+		{"one rejection after many failures", Lease{Failure: rejection, Failures: 9, Rejections: 1}, -time.Minute, 0, time.Second + followerHeadStart},
+		{"at most half a minute", Lease{Failure: rejection, Failures: 9, Rejections: 9}, -time.Minute, 0, 30*time.Second + followerHeadStart},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			known := &token{issued: now.Add(tc.remaining - 300*time.Second), lifetime: 300 * time.Second}
 			if tc.refusedSince > 0 {
 				known.refuse(now.Add(-tc.refusedSince))
 			}
-			if got := sharedPause(tc.failed, known, now, almostOne); (got - tc.want).Abs() > 10*time.Millisecond {
+			if got := leaderPause(tc.failed, known, now, almostOne); (got - tc.want).Abs() > 10*time.Millisecond {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
 		})
@@ -132,8 +132,8 @@ func TestLeaseWait(t *testing.T) {
 		{"a lease", Lease{Remaining: 9 * time.Second}, nil, 9 * time.Second},
 		{"a long lease", Lease{Remaining: time.Hour}, nil, 15 * time.Second},
 		{"a long pause", Lease{Remaining: time.Hour, Failure: failed}, nil, 30 * time.Second},
-		{"while a token serves", Lease{Remaining: time.Hour}, ends(20 * time.Second), 5 * time.Second},
-		{"a pause while a token serves", Lease{Remaining: time.Hour, Failure: failed}, ends(20 * time.Second), 5 * time.Second},
+		{"while a token is fully valid", Lease{Remaining: time.Hour}, ends(20 * time.Second), 5 * time.Second},
+		{"a pause while a token is fully valid", Lease{Remaining: time.Hour, Failure: failed}, ends(20 * time.Second), 5 * time.Second},
 		{"a pause while the API refuses the token", Lease{Remaining: time.Hour, Failure: failed, Failures: 9}, refused, 2 * time.Second},
 		{"after the token", Lease{Remaining: time.Hour}, ends(-time.Second), 15 * time.Second},
 	} {

@@ -133,7 +133,7 @@ func (s *Source) Wait(ctx context.Context) (authorization string, api *url.URL, 
 		switch {
 		case current.stopped, current.rejected:
 			s.unserved.Store(true)
-			return "", nil, current.noToken(ctx)
+			return "", nil, current.noTokenError(ctx)
 		case !waited:
 			s.requestsWaited.Add(1)
 			s.waiting.Add(1)
@@ -147,7 +147,7 @@ func (s *Source) Wait(ctx context.Context) (authorization string, api *url.URL, 
 				return value, api, nil
 			}
 			s.unserved.Store(true)
-			return "", nil, s.state.Load().noToken(ctx)
+			return "", nil, s.state.Load().noTokenError(ctx)
 		}
 	}
 }
@@ -163,10 +163,10 @@ func (s *Source) WaitNewer(ctx context.Context, old string) (authorization strin
 		switch {
 		case current.token.valid(now) && !current.token.has(old):
 			return current.token.authorization, current.token.api, nil
-		case current.token.has(old) && current.token.isNew(now) && current.previousUsable(now):
+		case current.token.has(old) && current.token.isJustReceived(now) && current.previousUsable(now):
 			return current.previous.authorization, current.previous.api, nil
 		case current.stopped, current.failure != nil, current.token.has(old) && !current.token.isRefused():
-			return "", nil, current.noToken(ctx)
+			return "", nil, current.noTokenError(ctx)
 		}
 		select {
 		case <-current.replaced:
@@ -174,7 +174,7 @@ func (s *Source) WaitNewer(ctx context.Context, old string) (authorization strin
 			if value, api, ok := s.Current(); ok && value != old {
 				return value, api, nil
 			}
-			return "", nil, s.state.Load().noToken(ctx)
+			return "", nil, s.state.Load().noTokenError(ctx)
 		}
 	}
 }
@@ -199,9 +199,9 @@ func (s *Source) Invalidate(authorization string) bool {
 			current.previous.refuse(now)
 		}
 		return true
-	case last.isNew(now) && current.previousUsable(now):
+	case last.isJustReceived(now) && current.previousUsable(now):
 		return true
-	case current.stopped, last.isNew(now), previousInUse:
+	case current.stopped, last.isJustReceived(now), previousInUse:
 		return false
 	}
 	if last.refuse(now) {
@@ -218,9 +218,9 @@ func (s *Source) MarkAccepted(authorization string) {
 	current := s.state.Load()
 	switch last := current.token; {
 	case last.has(authorization):
-		last.heldBack.Store(0)
-	case current.previous.has(authorization) && last.isNew(time.Now()):
-		last.heldBack.Store(int64(minTokenAge))
+		last.notAcceptedFor.Store(0)
+	case current.previous.has(authorization) && last.isJustReceived(time.Now()):
+		last.notAcceptedFor.Store(int64(minTokenAge))
 	}
 }
 

@@ -37,7 +37,7 @@ func (s *state) usable(now time.Time) *token {
 	switch {
 	case s.token == nil:
 		return nil
-	case s.token.isHeldBack(now) && s.previousUsable(now):
+	case s.token.isNotYetAccepted(now) && s.previousUsable(now):
 		return s.previous
 	case s.token.valid(now):
 		return s.token
@@ -50,8 +50,8 @@ func (s *state) previousUsable(now time.Time) bool {
 	return s.previous.valid(now) && !s.previous.isRefused()
 }
 
-// noToken says why there is no token. ctx is that of the waiting request.
-func (s *state) noToken(ctx context.Context) error {
+// noTokenError says why there is no token. ctx is that of the waiting request.
+func (s *state) noTokenError(ctx context.Context) error {
 	p := *ErrNoToken
 	switch {
 	case s.stopped:

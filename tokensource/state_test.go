@@ -29,7 +29,7 @@ func TestKeepsBetterTokenThanPreviousOne(t *testing.T) {
 			s.token.refuse(now)
 		}
 		fresh := held("previous", time.Hour)
-		fresh.capToKnown(s.token, s.previous)
+		fresh.capAtKnownExpiry(s.token, s.previous)
 		fresh.refreshAt = now.Add(fresh.lifetime * 8 / 10)
 		s.recordSuccess(fresh, now)
 		if s.token.authorization != tc.want {
@@ -47,7 +47,7 @@ func TestSuspendDuringTokenRequestCountsForToken(t *testing.T) {
 	sent := time.Now()
 	for _, tc := range []struct {
 		suspended time.Duration
-		want      bool // that the token serves
+		want      bool // that the token is fully valid
 	}{{0, true}, {4 * time.Minute, true}, {time.Hour, false}, {-time.Hour, true}} { // or else, the wall clock was set
 		received := sent.Add(time.Second)
 		// The first word of a time with a monotonic reading has the seconds of the wall clock above 30 bits of nanoseconds.
@@ -57,8 +57,8 @@ func TestSuspendDuringTokenRequestCountsForToken(t *testing.T) {
 		}
 		s := &state{}
 		s.recordSuccess(&token{authorization: "new", issued: sent, received: received, lifetime: 5 * time.Minute}, received)
-		if serves, isNew := s.token.serves(received), s.token.isNew(received); !s.token.valid(received) || serves != tc.want || isNew != tc.want {
-			t.Errorf("suspended for %v: got serves %t and new %t, want %t", tc.suspended, serves, isNew, tc.want)
+		if fullyValid, isNew := s.token.fullyValid(received), s.token.isJustReceived(received); !s.token.valid(received) || fullyValid != tc.want || isNew != tc.want {
+			t.Errorf("suspended for %v: got fully valid %t and just received %t, want %t", tc.suspended, fullyValid, isNew, tc.want)
 		}
 		if latest := received.Round(0).Add(5 * time.Minute); s.token.wallExpiry.After(latest) {
 			t.Errorf("suspended for %v: the token expires %v later than it can", tc.suspended, s.token.wallExpiry.Sub(latest))

@@ -18,7 +18,7 @@ type Store interface {
 // once. Their errors describe only the store and contain no secret. They are not called concurrently.
 type Entry interface {
 	// Get returns what is in the store; the zero value after an error.
-	Get(ctx context.Context) (Shared, error)
+	Get(ctx context.Context) (SharedState, error)
 	// Acquire acquires a lease with the fencing token of the last Get. It replaces the lease that this returned, and reports false
 	// if another broker has changed that since. After an error, this broker may have the lease.
 	Acquire(ctx context.Context, lease Lease) (bool, error)
@@ -32,9 +32,9 @@ type Entry interface {
 	Close()
 }
 
-// Shared is the content of an entry. Only holders of the client secret can create its parts, but an attacker who writes to the
+// SharedState is the content of an entry. Only holders of the client secret can create its parts, but an attacker who writes to the
 // store can put back older ones.
-type Shared struct {
+type SharedState struct {
 	Token        SharedToken // zero: none that is valid
 	Lease        Lease       // zero: none that is valid
 	FencingToken int64       // from the store's clock: greater than that of the token, and of each earlier lease

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// token is an access token (RFC 6749 section 1.4) and its lifetime. Once published, it is immutable except for heldBack and
+// token is an access token (RFC 6749 section 1.4) and its lifetime. Once published, it is immutable except for notAcceptedFor and
 // refusedAt.
 type token struct {
 	// authorization is the complete value of the Authorization header (RFC 6750 section 2.1), built once and not for each
@@ -20,11 +20,11 @@ type token struct {
 	received time.Time
 	lifetime time.Duration
 	// wallExpiry is when it expires by the wall clock; zero: unknown. The monotonic clock counts, but it stops while a
-	// machine is suspended: see serves.
+	// machine is suspended: see fullyValid.
 	wallExpiry time.Time
-	// heldBack is how long after received, as a time.Duration, the previous token is used instead, because the API does
+	// notAcceptedFor is how long after received, as a time.Duration, the previous token is used instead, because the API does
 	// not accept this one yet: its nbf claim says so, or the API does not know it everywhere.
-	heldBack atomic.Int64
+	notAcceptedFor atomic.Int64
 	// refusedAt is when the API refused it before its expiry, so that another is fetched at once; nil: it did not. See
 	// Source.Invalidate.
 	refusedAt atomic.Pointer[time.Time]
@@ -44,10 +44,10 @@ func (t *token) valid(now time.Time) bool {
 	return t != nil && t.remaining(now) > 0
 }
 
-// serves reports whether there is no need to replace the token at once. A token that has expired only by the wall clock
-// does not serve, but is valid: either the clock has been set, and the token is as good as before; or the machine was
+// fullyValid reports whether there is no need to replace the token at once. A token that has expired only by the wall clock
+// is valid, but not fully: either the clock has been set, and the token is as good as before; or the machine was
 // suspended, and the first 401 replaces it.
-func (t *token) serves(now time.Time) bool {
+func (t *token) fullyValid(now time.Time) bool {
 	return t.valid(now) && !t.isRefused() && !t.expiredByWallClock(now)
 }
 
@@ -64,13 +64,13 @@ func (t *token) expiredByWallClock(now time.Time) bool {
 // has reports whether the token has this header value. A nil token has none.
 func (t *token) has(authorization string) bool { return t != nil && t.authorization == authorization }
 
-// isHeldBack reports whether the previous token is better.
-func (t *token) isHeldBack(now time.Time) bool {
-	return now.Sub(t.received) < time.Duration(t.heldBack.Load())
+// isNotYetAccepted reports whether the previous token is better.
+func (t *token) isNotYetAccepted(now time.Time) bool {
+	return now.Sub(t.received) < time.Duration(t.notAcceptedFor.Load())
 }
 
-// isNew reports whether the token is younger than minTokenAge. One that was received just before a suspend is not.
-func (t *token) isNew(now time.Time) bool {
+// isJustReceived reports whether the token is younger than minTokenAge. One that was received just before a suspend is not.
+func (t *token) isJustReceived(now time.Time) bool {
 	return now.Sub(t.received) < minTokenAge && !t.expiredByWallClock(now)
 }
 
@@ -93,9 +93,9 @@ func (t *token) expires() time.Time {
 	return t.issued.Round(0).Add(t.lifetime)
 }
 
-// capToKnown shortens the lifetime of a token that the login server has sent before, from a cache: it ends when it was known to end. It
+// capAtKnownExpiry shortens the lifetime of a token that the login server has sent before, from a cache: it ends when it was known to end. It
 // reports whether the token is one of the known ones, which may be nil.
-func (t *token) capToKnown(known ...*token) (isKnown bool) {
+func (t *token) capAtKnownExpiry(known ...*token) (isKnown bool) {
 	for _, k := range known {
 		if k.has(t.authorization) {
 			t.lifetime, isKnown = min(t.lifetime, k.remaining(t.issued)), true
@@ -108,18 +108,18 @@ func (t *token) capToKnown(known ...*token) (isKnown bool) {
 // login server has sent it again.
 func (t *token) isSupersededBy(fresh *token, now time.Time) bool {
 	switch {
-	case fresh == nil, fresh.fence <= 0, fresh.remaining(now) <= minRefresh: // one that ends at once would have the store asked in a loop
+	case fresh == nil, fresh.fence <= 0, fresh.remaining(now) <= minRefreshInterval: // one that ends at once would have the store asked in a loop
 		return false
 	case t.has(fresh.authorization):
 		return fresh.fence > t.fence && now.Before(followerRefreshAt(fresh.issued, fresh.lifetime, 0))
 	}
-	return fresh.fence > t.fence && (!t.serves(now) || fresh.remaining(now) > t.remaining(now))
+	return fresh.fence > t.fence && (!t.fullyValid(now) || fresh.remaining(now) > t.remaining(now))
 }
 
 // shared returns the token as it is stored.
 func (t *token) shared() SharedToken {
 	accessToken := NewSecret(t.authorization[len("Bearer "):])
-	notBefore := t.received.Sub(t.issued) + time.Duration(t.heldBack.Load())
+	notBefore := t.received.Sub(t.issued) + time.Duration(t.notAcceptedFor.Load())
 	return SharedToken{AccessToken: accessToken, FencingToken: t.fence, Issued: t.issued.Round(0), Lifetime: t.lifetime, NotBefore: notBefore}
 }
 
@@ -131,6 +131,6 @@ func (s SharedToken) token(now time.Time) *token {
 	}
 	issued := now.Add(s.Remaining - s.Lifetime)
 	t := &token{authorization: "Bearer " + s.AccessToken.Reveal(), issued: issued, received: issued, lifetime: s.Lifetime, fence: s.FencingToken}
-	t.heldBack.Store(int64(s.NotBefore))
+	t.notAcceptedFor.Store(int64(s.NotBefore))
 	return t
 }

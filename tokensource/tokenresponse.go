@@ -33,7 +33,7 @@ func parseTokenResponse(body []byte, serverTime time.Time) (*token, error) {
 	}
 	claims := parseClaims(response.AccessToken)
 	fresh := &token{authorization: "Bearer " + response.AccessToken, lifetime: tokenLifetime(response.ExpiresIn, claims)}
-	fresh.heldBack.Store(int64(claims.delay(serverTime)))
+	fresh.notAcceptedFor.Store(int64(claims.untilValid(serverTime)))
 	return fresh, nil
 }
 
@@ -98,11 +98,11 @@ func parseClaims(accessToken string) (parsed claims) {
 	return parsed
 }
 
-// delay returns how long after date a token with these claims becomes valid.
-func (c claims) delay(date time.Time) time.Duration {
-	if date.IsZero() {
+// untilValid returns how long after serverTime a token with these claims becomes valid.
+func (c claims) untilValid(serverTime time.Time) time.Duration {
+	if serverTime.IsZero() {
 		return 0
 	}
-	seconds := c.NotBefore - float64(date.Unix())
+	seconds := c.NotBefore - float64(serverTime.Unix())
 	return time.Duration(max(0, min(seconds, maxLifetime.Seconds())) * float64(time.Second))
 }

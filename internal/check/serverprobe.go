@@ -141,8 +141,8 @@ func (p *serverProbe) runStep(step Step, account Account, send func() Step) (res
 		result = Skipped(p.down)
 	}
 	own := p.sets[account.Name].Environment
-	result.Text = account.Credentials.NameFiles(own, result.Text)
-	result.Advice = account.Credentials.NameFiles(own, result.Advice)
+	result.Text = account.Credentials.ReplaceVariableNames(own, result.Text)
+	result.Advice = account.Credentials.ReplaceVariableNames(own, result.Advice)
 	p.finishStep(step, began, result)
 	return result
 }

@@ -83,7 +83,7 @@ func (c *checker) describeToken(account Account, set tokensource.CredentialSet, 
 	}
 	var warnings []string
 	if audience := cmp.Or(set.Environment.Audience, c.Audience); audience != "" && !slices.Contains(contents.audience, audience) {
-		warnings = append(warnings, account.Credentials.NameFiles(set.Environment, "the token is not for the audience in ETRUSTED_AUDIENCE, so the API may reject it"))
+		warnings = append(warnings, account.Credentials.ReplaceVariableNames(set.Environment, "the token is not for the audience in ETRUSTED_AUDIENCE, so the API may reject it"))
 	}
 	if contents.client != "" && contents.client != set.ID.Reveal() {
 		warnings = append(warnings, "the token was issued to a different client")

@@ -14,7 +14,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-const opTimeout = time.Second // for one operation, including the connection: an app may be waiting for the token
+const operationTimeout = time.Second // for one operation, including the connection: an app may be waiting for the token
 
 // Options say how to connect to a store. They contain its password and must not be printed.
 type Options struct {
@@ -25,8 +25,8 @@ type Options struct {
 // Address returns where the store is, without user and password: HOST:PORT, several separated by commas, or a path.
 func (o Options) Address() string { return strings.Join(o.universal.Addrs, ",") }
 
-// errURL quotes nothing: the password may be anywhere.
-var errURL = errors.New("must be redis://USER:PASSWORD@HOST:PORT/DB, rediss://… for TLS, or unix:///path, and may have the parameters addr=HOST:PORT and, " +
+// errInvalidURL quotes nothing: the password may be anywhere.
+var errInvalidURL = errors.New("must be redis://USER:PASSWORD@HOST:PORT/DB, rediss://… for TLS, or unix:///path, and may have the parameters addr=HOST:PORT and, " +
 	"for Sentinel, master_name, username and password. In a password, percent-encode everything except letters, digits, - . _ and ~")
 
 // ParseURL parses the address of a store. docs/store.md has the forms. Several addresses are those of Sentinels if there is a
@@ -34,23 +34,23 @@ var errURL = errors.New("must be redis://USER:PASSWORD@HOST:PORT/DB, rediss://�
 func ParseURL(text string) (Options, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Opaque != "" || u.Fragment != "" || (u.Hostname() == "") != (u.Scheme == "unix") {
-		return Options{}, errURL
+		return Options{}, errInvalidURL
 	}
 	query, err := url.ParseQuery(u.RawQuery)
 	for name := range query {
 		if u.Scheme == "unix" || !slices.Contains([]string{"addr", "master_name", "username", "password"}, name) {
-			return Options{}, errURL
+			return Options{}, errInvalidURL
 		}
 	}
 	u.RawQuery = "" // go-redis would set options that are set here
 	parsed, err2 := redis.ParseURL(u.String())
 	master := query.Get("master_name")
 	if err != nil || err2 != nil || parsed.DB < 0 || parsed.DB > 0 && master == "" && query.Has("addr") {
-		return Options{}, errURL
+		return Options{}, errInvalidURL
 	}
 	o := redis.UniversalOptions{
 		Addrs: []string{parsed.Addr}, Username: parsed.Username, Password: parsed.Password, DB: parsed.DB,
-		Dialer: newDialFunc(u.Scheme), DialTimeout: opTimeout, ReadTimeout: opTimeout, WriteTimeout: opTimeout, ContextTimeoutEnabled: true,
+		Dialer: newDialFunc(u.Scheme), DialTimeout: operationTimeout, ReadTimeout: operationTimeout, WriteTimeout: operationTimeout, ContextTimeoutEnabled: true,
 		Protocol: 2, DisableIdentity: true, MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		DialerRetries: 1, // ready decides when to retry
 		// The retry is for a connection that the server closed while it was idle; with one of those, it finds no second one.
@@ -64,7 +64,7 @@ func ParseURL(text string) (Options, error) {
 	for _, address := range query["addr"] {
 		node, err := redis.ParseURL("redis://" + address)
 		if err != nil || address == "" || strings.ContainsAny(address, "@/?#") {
-			return Options{}, errURL
+			return Options{}, errInvalidURL
 		}
 		o.Addrs = append(o.Addrs, node.Addr)
 	}
@@ -72,17 +72,17 @@ func ParseURL(text string) (Options, error) {
 	for _, address := range o.Addrs {
 		host, port, err := net.SplitHostPort(address)
 		if u.Scheme != "unix" && (err != nil || port == "0" || strings.ContainsAny(host, ", []")) {
-			return Options{}, errURL
+			return Options{}, errInvalidURL
 		}
 		plaintext = plaintext || u.Scheme == "redis" && host != "localhost" && !net.ParseIP(host).IsLoopback()
 	}
 	return Options{universal: o, Plaintext: plaintext}, nil
 }
 
-// newDialFunc connects within opTimeout, including the TLS handshake of the scheme rediss. The keep-alives are more frequent than the
+// newDialFunc connects within operationTimeout, including the TLS handshake of the scheme rediss. The keep-alives are more frequent than the
 // idle timeouts of most firewalls, so a broken connection is noticed after a minute.
 func newDialFunc(scheme string) func(context.Context, string, string) (net.Conn, error) {
-	plain := &net.Dialer{Timeout: opTimeout, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}}
+	plain := &net.Dialer{Timeout: operationTimeout, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}}
 	dial := plain.DialContext
 	if scheme == "rediss" {
 		dial = (&tls.Dialer{NetDialer: plain, Config: &tls.Config{MinVersion: tls.VersionTLS12}}).DialContext

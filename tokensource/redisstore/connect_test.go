@@ -86,8 +86,8 @@ func FuzzParseURL(f *testing.F) {
 			_ = New(options, nil).client.Close() // go-redis panics for options that it does not like
 			return
 		}
-		if !errors.Is(err, errURL) { // which contains nothing of the text
-			t.Errorf("%q: got %v, want %v", text, err, errURL)
+		if !errors.Is(err, errInvalidURL) { // which contains nothing of the text
+			t.Errorf("%q: got %v, want %v", text, err, errInvalidURL)
 		}
 	})
 }

@@ -26,11 +26,7 @@ func loadScript(name string) *redis.Script {
 	return redis.NewScript(string(must(scripts.ReadFile(name))))
 }
 
-var getScript, swapScript, putScript = loadScript("get.lua"), loadScript("swap.lua"), loadScript("put.lua")
-
-// Without an attacker, no lease is older than maxLeaseDelay, the longest attempt with its requests to the store, and its pause. An
-// attacker may set the store's clock, so by those of the brokers it must not be older than maxClockDifference.
-const maxLeaseDelay, maxClockDifference = 31 * time.Second, 5 * time.Minute
+var getEntryScript, compareAndSwapLeaseScript, putTokenScript = loadScript("get.lua"), loadScript("swap.lua"), loadScript("put.lua")
 
 // entry implements tokensource.Entry.
 type entry struct {
@@ -42,16 +38,16 @@ type entry struct {
 }
 
 // Get implements tokensource.Entry.
-func (e *entry) Get(ctx context.Context) (tokensource.Shared, error) {
+func (e *entry) Get(ctx context.Context) (tokensource.SharedState, error) {
 	if err := e.ready(); err != nil {
-		return tokensource.Shared{}, err
+		return tokensource.SharedState{}, err
 	}
-	reply, err := e.runScript(ctx, 6, getScript, []string{e.tokenKey, e.leaseKey})
+	reply, err := e.runScript(ctx, 6, getEntryScript, []string{e.tokenKey, e.leaseKey})
 	if err != nil {
-		return tokensource.Shared{}, err
+		return tokensource.SharedState{}, err
 	}
 	e.seen = reply[4]
-	shared, now := tokensource.Shared{FencingToken: parseNumber(reply[0])}, time.Now()
+	shared, now := tokensource.SharedState{FencingToken: parseNumber(reply[0])}, time.Now()
 	if r, ok := e.open(e.tokenKey, reply[2]); ok && r.FencingToken == parseNumber(reply[1]) {
 		remaining := min(r.Lifetime, r.Issued.Add(r.Lifetime).Sub(now), time.Duration(parseNumber(reply[3]))*time.Millisecond)
 		shared.Token = tokensource.SharedToken{
@@ -59,8 +55,10 @@ func (e *entry) Get(ctx context.Context) (tokensource.Shared, error) {
 		}
 	}
 	r, ok := e.open(e.leaseKey, e.seen)
-	left := maxLeaseDelay + r.Remaining - time.Duration(shared.FencingToken-r.FencingToken)*time.Microsecond
-	if ok && left > 0 && now.Sub(r.Issued).Abs() < maxClockDifference {
+	// Without an attacker, no lease is older than the longest attempt with its requests to the store, and its pause. An attacker may
+	// set the store's clock, so those of the brokers count too, which may differ by five minutes.
+	left := 31*time.Second + r.Remaining - time.Duration(shared.FencingToken-r.FencingToken)*time.Microsecond
+	if ok && left > 0 && now.Sub(r.Issued).Abs() < 5*time.Minute {
 		r.Remaining = min(left, r.Remaining, time.Duration(parseNumber(reply[5]))*time.Millisecond)
 		shared.Lease = r.Lease
 	}
@@ -70,7 +68,7 @@ func (e *entry) Get(ctx context.Context) (tokensource.Shared, error) {
 // Acquire implements tokensource.Entry. It replaces the lease that Get has returned, valid or not.
 func (e *entry) Acquire(ctx context.Context, lease tokensource.Lease) (bool, error) {
 	e.held = e.seal(e.leaseKey, record{Lease: lease, Issued: time.Now()})
-	reply, err := e.runScript(ctx, 1, swapScript, []string{e.leaseKey}, e.seen, e.held, lease.Remaining.Milliseconds())
+	reply, err := e.runScript(ctx, 1, compareAndSwapLeaseScript, []string{e.leaseKey}, e.seen, e.held, lease.Remaining.Milliseconds())
 	return err == nil && reply[0] == "1", err
 }
 
@@ -86,7 +84,7 @@ func (e *entry) Put(ctx context.Context, token tokensource.SharedToken) error {
 	sealed := e.seal(e.tokenKey, record{Lease: tokensource.Lease{FencingToken: token.FencingToken}, Issued: token.Issued, AccessToken: token.AccessToken.Reveal(), Lifetime: token.Lifetime, NotBefore: token.NotBefore})
 	// By the store's clock, the lifetime began at its fencing token, which was before the token was requested.
 	expires := token.FencingToken/1000 + token.Lifetime.Milliseconds()
-	_, err := e.runScript(ctx, 1, putScript, []string{e.tokenKey, e.leaseKey}, token.FencingToken, sealed, expires, e.held, channel, e.name)
+	_, err := e.runScript(ctx, 1, putTokenScript, []string{e.tokenKey, e.leaseKey}, token.FencingToken, sealed, expires, e.held, channel, e.name)
 	return err
 }
 

@@ -213,7 +213,7 @@ func twoEntries(t *testing.T, s *server) (a, b tokensource.Entry) {
 	return newBroker(t, s.url).entry(), newBroker(t, s.url).entry()
 }
 
-func get(t *testing.T, e tokensource.Entry) tokensource.Shared {
+func get(t *testing.T, e tokensource.Entry) tokensource.SharedState {
 	t.Helper()
 	shared, err := e.Get(context.Background())
 	if err != nil {

@@ -96,9 +96,9 @@ func (s *Store) listen(ctx context.Context) (err error) {
 	}
 }
 
-// runScript runs a script that returns n strings.
-func (s *Store) runScript(ctx context.Context, n int, script *redis.Script, keys []string, args ...any) (list []string, err error) {
-	brief, cancel := context.WithTimeout(ctx, opTimeout)
+// runScript runs a script that returns wantStrings strings.
+func (s *Store) runScript(ctx context.Context, wantStrings int, script *redis.Script, keys []string, args ...any) (list []string, err error) {
+	brief, cancel := context.WithTimeout(ctx, operationTimeout)
 	defer cancel()
 	defer func() {
 		if errors.Is(ctx.Err(), context.Canceled) || errors.Is(err, redis.ErrClosed) {
@@ -108,7 +108,7 @@ func (s *Store) runScript(ctx context.Context, n int, script *redis.Script, keys
 		}
 	}()
 	defer recoverPanic(&err)
-	if list, err = script.Run(brief, s.client, keys, args...).StringSlice(); err == nil && len(list) != n {
+	if list, err = script.Run(brief, s.client, keys, args...).StringSlice(); err == nil && len(list) != wantStrings {
 		err = errInvalidReply
 	}
 	return list, err
