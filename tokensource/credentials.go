@@ -23,10 +23,6 @@ func (c Credentials) Equal(other Credentials) bool {
 	return c.ID.Equal(other.ID) && c.Secret.Equal(other.Secret)
 }
 
-func (c Credentials) isZero() bool {
-	return c.Equal(Credentials{})
-}
-
 // maxSecretFile limits what is read of a secret file. A client secret has a few dozen bytes; a larger file is a different
 // one, named by mistake.
 const maxSecretFile = 4 << 10

@@ -8,7 +8,7 @@ import (
 // loop is a running source's fetcher. Only Run's goroutine uses it.
 type loop struct {
 	*Source
-	inUse     setFetcher // with the set in use; zero until there is one
+	inUse     *fetcher // with the set in use; nil until there is one
 	candidate candidate
 	proven    bool     // whether the pair in use has yielded a token
 	failed    failures // of the pair in use, since its last token
@@ -67,7 +67,7 @@ func (l *loop) sleep(ctx context.Context) bool {
 // nextAction returns what to do next, and when: read the credentials, check the store, or refresh the token.
 func (l *loop) nextAction() (at time.Time, do func(context.Context)) {
 	read := func(ctx context.Context) { l.reloadCredentials(ctx) }
-	if l.inUse.set.isZero() {
+	if l.inUse == nil {
 		return l.readAt, read // without credentials there is nothing to refresh
 	}
 	at, do = l.nextRefresh(), l.refresh
@@ -96,7 +96,7 @@ func (l *loop) nextRefresh() time.Time {
 // refresh makes one attempt and publishes its result. A failure changes only the counters and the time of the next
 // attempt: the current token stays until it expires.
 func (l *loop) refresh(ctx context.Context) {
-	result, ok := l.fetchWithSemaphore(ctx, l.inUse, l.known())
+	result, ok := l.inUse.fetch(ctx, l.known())
 	switch {
 	case !ok:
 		return

@@ -29,6 +29,7 @@ func (s *state) recordSuccess(fresh *token, now time.Time) {
 	s.failure, s.failures, s.rejected = nil, 0, false
 	s.lastSuccess = now
 	s.nextAttempt = later(fresh.refreshAt, now.Add(minRefreshInterval))
+	fresh.api = s.environment.API
 	fresh.wallExpiry = earlier(now.Round(0).Add(fresh.remaining(now)), fresh.expires()) // these differ after a suspend in the attempt
 	switch {
 	case s.previous.has(fresh.authorization) && s.token.fullyValid(now) && s.token.remaining(now) > fresh.remaining(now):

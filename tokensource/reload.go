@@ -42,8 +42,9 @@ const minCandidateInterval = time.Second
 // candidate is a changed set that has not yielded a token yet, with its fetcher; that is nil if the set is not in the files any
 // more. The zero value means that there is no changed set.
 type candidate struct {
-	setFetcher
+	*fetcher
 	failures
+	set       CredentialSet
 	wait      time.Duration // after the last failure
 	rateLimit time.Duration // the least that a 429 allows
 }
@@ -91,7 +92,7 @@ func (l *loop) reloadCredentials(ctx context.Context) (replaced bool) {
 	case err != nil:
 		l.credentialsUnreadable(err)
 		return false
-	case l.inUse.set.isZero():
+	case l.inUse == nil:
 		// The first set replaces nothing, so it need not be tried first.
 		l.inUse = l.newFetcher(set)
 		l.reportEnvironments()
@@ -159,10 +160,10 @@ func (l *loop) dropCandidate(filesWritten bool) {
 func (l *loop) tryCandidate(ctx context.Context, set CredentialSet) bool {
 	if l.candidate.fetcher == nil || !set.Equal(l.candidate.set) {
 		l.candidate.close()
-		l.candidate = candidate{setFetcher: l.newFetcher(set), failures: failures{at: l.candidate.at}}
+		l.candidate = candidate{fetcher: l.newFetcher(set), failures: failures{at: l.candidate.at}, set: set}
 		l.reportEnvironments()
 	}
-	result, ok := l.fetchWithSemaphore(ctx, l.candidate, l.candidate.expiredToken())
+	result, ok := l.candidate.fetch(ctx, l.candidate.expiredToken())
 	switch {
 	case !ok:
 		return false
@@ -175,7 +176,7 @@ func (l *loop) tryCandidate(ctx context.Context, set CredentialSet) bool {
 	}
 	l.inUse.close()
 	moved := !set.Environment.Equal(l.inUse.set.Environment)
-	l.inUse, l.candidate = l.candidate.setFetcher, candidate{failures: failures{at: result.ended}}
+	l.inUse, l.candidate = l.candidate.fetcher, candidate{failures: failures{at: result.ended}}
 	l.reportEnvironments()
 	l.publish(func(next *state) {
 		if moved {
@@ -239,7 +240,7 @@ func (l *loop) credentialsUnreadable(err error) {
 	if current := l.state.Load(); current.pendingReload != nil && current.pendingReload.Reason == failure.Reason && time.Since(current.pendingReloadAt) < rereadInterval {
 		return
 	}
-	first := l.inUse.set.isZero()
+	first := l.inUse == nil
 	if first {
 		l.publish(func(next *state) {
 			next.failure, next.rejected, next.failedAt, next.nextAttempt = failure, true, time.Now(), l.readAt

@@ -3,49 +3,24 @@ package tokensource
 import (
 	"cmp"
 	"context"
-	"sync"
 	"time"
 )
 
-// sharedFetcher shares tokens with other brokers through a store. The broker that acquires the lease is the leader: it fetches
-// the token for all and stores it. The others follow. After a failed attempt the lease is also the backoff: it expires at the
-// end of the leader's pause, and until then no broker sends a token request.
-type sharedFetcher struct {
-	source  *Source // for its counters and tokens
-	login   fetcher
-	entry   Entry
-	storing sync.WaitGroup // of a token: the requests of this broker need not wait for the store
-	// seen is the newest lease, and seenAt when it was first seen. A broker waits for each lease once: one that returns was put back
-	// by an attacker.
-	// unresolved counts the leases in a row that ended with neither a token nor a failure.
-	seen       Lease
-	seenAt     time.Time
-	unresolved int
-	// fallbackAt is when this broker fetches without the lease; zero if it need not. random spreads that time over the brokers,
-	// and stays the same until there is a token.
-	fallbackAt time.Time
-	random     float64
-}
-
-func (f *sharedFetcher) close() {
-	f.storing.Wait()
-	f.entry.Close()
-}
-
-// endPause implements fetcher. An attempt of another broker, which may have the same reason, still counts.
-func (f *sharedFetcher) endPause() {
+// endPause lets the next fetch send a token request, although the last one has failed. An attempt of another broker, which may have
+// the same reason, still counts.
+func (f *fetcher) endPause() {
 	if f.seen.Failure != nil {
 		f.seen.Remaining = 0
 	}
 }
 
 // resetBackoff forgets what led to the token that there is now.
-func (f *sharedFetcher) resetBackoff() {
+func (f *fetcher) resetBackoff() {
 	f.unresolved, f.seen.Failures, f.seen.Rejections, f.fallbackAt, f.random = 0, 0, 0, time.Time{}, random()
 }
 
-// stored implements fetcher.
-func (f *sharedFetcher) stored(ctx context.Context, known *token) (fetchResult, bool) {
+// stored returns a token that replaces the known one, if another broker has stored one. It sends no token request.
+func (f *fetcher) stored(ctx context.Context, known *token) (fetchResult, bool) {
 	f.storing.Wait()
 	shared, err := f.entry.Get(ctx)
 	f.countStoreError(err)
@@ -53,16 +28,18 @@ func (f *sharedFetcher) stored(ctx context.Context, known *token) (fetchResult, 
 }
 
 // countStoreError counts an error of the store.
-func (f *sharedFetcher) countStoreError(err error) (failed bool) {
+func (f *fetcher) countStoreError(err error) (failed bool) {
 	if err != nil {
 		f.source.storeErrors.Add(1)
 	}
 	return err != nil
 }
 
-// fetch takes a token from the store, or fetches one for all brokers, or waits for the broker that does; or, if the store does not
-// work, fetches one for this broker.
-func (f *sharedFetcher) fetch(ctx context.Context, known *token) (fetchResult, bool) {
+// fetchShared takes a token from the store, or fetches one for all brokers, or waits for the broker that does; or, if the store does
+// not work, fetches one for this broker. The broker that acquires the lease is the leader: it fetches the token for all and stores it.
+// The others follow. After a failed attempt the lease is also the backoff: it expires at the end of the leader's pause, and until then
+// no broker sends a token request.
+func (f *fetcher) fetchShared(ctx context.Context, known *token) (fetchResult, bool) {
 	f.storing.Wait()
 	began := time.Now()
 	brief, cancel := context.WithTimeout(ctx, storeTimeout(known, began, f.random))
@@ -93,7 +70,7 @@ func (f *sharedFetcher) fetch(ctx context.Context, known *token) (fetchResult, b
 }
 
 // adopt takes a token that another broker has fetched, if it may take the known one's place.
-func (f *sharedFetcher) adopt(shared SharedToken, known *token) (fetchResult, bool) {
+func (f *fetcher) adopt(shared SharedToken, known *token) (fetchResult, bool) {
 	now := time.Now()
 	fresh := shared.token(now)
 	if current := f.source.state.Load(); fresh != nil {
@@ -110,7 +87,7 @@ func (f *sharedFetcher) adopt(shared SharedToken, known *token) (fetchResult, bo
 
 // follow waits for the broker that has the lease, if there is one. It believes only leases that it has not waited for before, and
 // only for a quarter of what is left of the known token: how long a lease lasts is what the store says.
-func (f *sharedFetcher) follow(lease Lease, known *token, now time.Time) (fetchResult, bool) {
+func (f *fetcher) follow(lease Lease, known *token, now time.Time) (fetchResult, bool) {
 	const maxUnresolved = 4 // brokers that died can explain a few; a store that drops what is put into it explains many
 	if lease.FencingToken > f.seen.FencingToken || lease.FencingToken == f.seen.FencingToken && lease.Failure != nil && f.seen.Failure == nil {
 		f.unresolved++
@@ -134,13 +111,13 @@ func (f *sharedFetcher) follow(lease Lease, known *token, now time.Time) (fetchR
 // lead fetches while it holds the lease. An attempt that outlasts the lease is reported as failed, so that another broker may try,
 // but continues. Once another broker holds the lease, this one starts no hedged request, and a token or a rejection of the other
 // one ends the attempt.
-func (f *sharedFetcher) lead(ctx context.Context, known *token) (result fetchResult, ok bool) {
+func (f *fetcher) lead(ctx context.Context, known *token) (result fetchResult, ok bool) {
 	own, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		result, ok = f.login.fetch(own, known)
+		result, ok = f.fetchFromLogin(own)
 	}()
 	release := context.WithoutCancel(ctx) // a rolling update stops one broker after the other
 	handOver := time.After(f.seen.Remaining * 9 / 10)
@@ -155,8 +132,8 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token) (result fetchRes
 		case <-peers:
 			shared, err := f.entry.Get(ctx)
 			f.countStoreError(err)
-			f.source.peerFetches.Store(shared.Lease.FencingToken > f.seen.FencingToken)
-			if now := time.Now(); f.source.peerFetches.Load() && isRejection(shared.Lease.Failure) || known.isSupersededBy(shared.Token.token(now), now) {
+			f.peerFetches.Store(shared.Lease.FencingToken > f.seen.FencingToken)
+			if now := time.Now(); f.peerFetches.Load() && isRejection(shared.Lease.Failure) || known.isSupersededBy(shared.Token.token(now), now) {
 				cancel()
 			}
 			peers = time.After(minRefreshInterval) // a slow store must not make a tick wait, which could come before the end
@@ -164,7 +141,7 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token) (result fetchRes
 	}
 	switch {
 	case !ok && ctx.Err() == nil:
-		return f.fetch(ctx, known)
+		return f.fetchShared(ctx, known)
 	case !ok:
 		f.countStoreError(f.entry.Release(release, Lease{}))
 	case result.failure != nil:
@@ -181,7 +158,7 @@ func (f *sharedFetcher) lead(ctx context.Context, known *token) (result fetchRes
 }
 
 // releaseFailed releases the lease with the failure, and returns when this broker retries. Others may try followerHeadStart earlier.
-func (f *sharedFetcher) releaseFailed(ctx context.Context, known *token, result fetchResult) time.Time {
+func (f *fetcher) releaseFailed(ctx context.Context, known *token, result fetchResult) time.Time {
 	f.seen.Failure, f.seen.Failures, f.seen.Rejections = result.failure, f.seen.Failures+1, f.seen.Rejections+1
 	if !isRejection(result.failure) {
 		f.seen.Rejections = 0
@@ -194,7 +171,7 @@ func (f *sharedFetcher) releaseFailed(ctx context.Context, known *token, result 
 
 // fallBack fetches without the lease, because the store is of no use. All brokers find that out at about the same time, so each
 // waits for a random time from began on. It is at least minWait, unless the token ends before.
-func (f *sharedFetcher) fallBack(ctx context.Context, known *token, began time.Time, minWait time.Duration) (fetchResult, bool) {
+func (f *fetcher) fallBack(ctx context.Context, known *token, began time.Time, minWait time.Duration) (fetchResult, bool) {
 	at := fallbackTime(known, began, minWait, f.random)
 	f.fallbackAt = earlier(at, cmp.Or(f.fallbackAt, at))
 	if now := time.Now(); now.Before(f.fallbackAt) {
@@ -204,7 +181,7 @@ func (f *sharedFetcher) fallBack(ctx context.Context, known *token, began time.T
 		}
 		return fetchResult{ended: now, fromPeer: true, next: next}, true
 	}
-	result, ok := f.login.fetch(ctx, known)
+	result, ok := f.fetchFromLogin(ctx)
 	if ok && result.failure == nil {
 		f.resetBackoff()
 	}

@@ -64,7 +64,6 @@ type Source struct {
 	unserved       atomic.Bool  // a request has failed for lack of a token since the last failed attempt
 	invalidations  atomic.Uint64
 	fetching       atomic.Pointer[time.Time] // when the token request in flight was sent; nil: none in flight
-	peerFetches    atomic.Bool               // another broker has the lease, although this one has a token request in flight
 	storeHits      atomic.Uint64
 	storeErrors    atomic.Uint64
 	// wake signals the loop that the token has ended early or that a request waits, credentialsChanged that the
