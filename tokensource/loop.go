@@ -87,10 +87,10 @@ func (l *loop) nextRefresh() time.Time {
 	current, now := l.state.Load(), time.Now()
 	switch last := current.token; {
 	case current.waiting, last == nil, last.fullyValid(now):
-	case current.failure == nil, last.valid(now) && last.expiredByWallClock(now) && !last.expiredByWallClock(current.failedAt):
-		return earlier(current.nextAttempt, current.failedAt.Add(minBackoff))
+	case current.LastFailure == nil, last.valid(now) && last.expiredByWallClock(now) && !last.expiredByWallClock(current.LastFailureAt):
+		return earlier(current.NextAttempt, current.LastFailureAt.Add(minBackoff))
 	}
-	return current.nextAttempt
+	return current.NextAttempt
 }
 
 // refresh makes one attempt and publishes its result. A failure changes only the counters and the time of the next
@@ -102,7 +102,7 @@ func (l *loop) refresh(ctx context.Context) {
 		return
 	case result.isPending():
 		l.publish(func(next *state) {
-			next.nextAttempt = result.next
+			next.NextAttempt = result.next
 			next.waiting = !next.token.fullyValid(result.ended)
 		})
 		return
@@ -111,7 +111,7 @@ func (l *loop) refresh(ctx context.Context) {
 		l.candidate.shortenWait()
 		if l.reloadCredentials(ctx) { // the new ones work, so there is no need to report the rejection
 			if !result.fromPeer {
-				l.publish(func(next *state) { next.refreshes[OutcomeRejected.index()]++ })
+				l.publish(func(next *state) { next.Refreshes[OutcomeRejected.index()]++ })
 			}
 			return
 		}

@@ -8,7 +8,7 @@ import (
 // record publishes the result of an attempt and reports it to OnRefresh.
 func (l *loop) record(result fetchResult) {
 	published := l.publish(func(next *state) {
-		next.waiting, next.fromPeer = false, result.fromPeer
+		next.waiting, next.FromPeer = false, result.fromPeer
 		if result.failure != nil {
 			l.recordFailure(next, result)
 		} else {
@@ -16,19 +16,19 @@ func (l *loop) record(result fetchResult) {
 			next.recordSuccess(result.token, result.ended)
 		}
 		if !result.fromPeer {
-			next.lastDuration = result.duration
-			next.refreshes[next.outcome().index()]++
+			next.LastDuration = result.duration
+			next.Refreshes[next.outcome().index()]++
 		}
 	})
-	event := published.event(l.config.Account, result.ended)
+	event := published.event(result.ended)
 	event.FromPeer, event.Duration = result.fromPeer, result.duration
 	l.config.OnRefresh(event)
 }
 
 func (s *state) recordSuccess(fresh *token, now time.Time) {
-	s.failure, s.failures, s.rejected = nil, 0, false
-	s.lastSuccess = now
-	s.nextAttempt = later(fresh.refreshAt, now.Add(minRefreshInterval))
+	s.LastFailure, s.ConsecutiveFailures, s.rejected = nil, 0, false
+	s.LastSuccess = now
+	s.NextAttempt = later(fresh.refreshAt, now.Add(minRefreshInterval))
 	fresh.api = s.environment.API
 	fresh.wallExpiry = earlier(now.Round(0).Add(fresh.remaining(now)), fresh.expires()) // these differ after a suspend in the attempt
 	switch {
@@ -45,11 +45,11 @@ func (l *loop) recordFailure(next *state, result fetchResult) {
 	l.failed.add(result.failure, result.ended)
 	l.pauseIsShared = !result.next.IsZero()
 	if l.pauseIsShared {
-		l.failed.count, l.failed.rejections, next.nextAttempt = result.failures, result.rejections, result.next
+		l.failed.count, l.failed.rejections, next.NextAttempt = result.failures, result.rejections, result.next
 	} else {
-		next.nextAttempt = l.retryAt(l.tokenNeededSinceLastCall())
+		next.NextAttempt = l.retryAt(l.tokenNeededSinceLastCall())
 	}
-	next.failure, next.failedAt, next.failures = result.failure, result.ended, l.failed.count
+	next.LastFailure, next.LastFailureAt, next.ConsecutiveFailures = result.failure, result.ended, l.failed.count
 	next.rejected = l.failed.isPairRejected(!l.proven)
 }
 
@@ -74,13 +74,13 @@ func (l *loop) shortenPause() {
 		return
 	case !l.pauseIsShared:
 		at = l.retryAt(true)
-	case current.token.isRefused() && current.token.refusedAt.Load().After(current.failedAt):
-		at = current.failedAt.Add(minBackoff)
+	case current.token.isRefused() && current.token.refusedAt.Load().After(current.LastFailureAt):
+		at = current.LastFailureAt.Add(minBackoff)
 	default:
 		return
 	}
-	if at.Before(current.nextAttempt) {
-		l.publish(func(next *state) { next.nextAttempt = at })
+	if at.Before(current.NextAttempt) {
+		l.publish(func(next *state) { next.NextAttempt = at })
 	}
 }
 
@@ -137,8 +137,8 @@ func (s *Source) publish(change func(next *state)) *state {
 
 // outcome returns the outcome of the last attempt.
 func (s *state) outcome() Outcome {
-	if s.failure != nil {
-		return s.failure.Outcome
+	if s.LastFailure != nil {
+		return s.LastFailure.Outcome
 	}
 	return OutcomeSuccess
 }
@@ -160,13 +160,13 @@ type RefreshEvent struct {
 	Remaining time.Duration
 }
 
-func (s *state) event(account string, at time.Time) RefreshEvent {
+func (s *state) event(at time.Time) RefreshEvent {
 	event := RefreshEvent{
-		Account:             account,
+		Account:             s.Account,
 		Outcome:             s.outcome(),
-		Next:                max(0, s.nextAttempt.Sub(at)),
-		Err:                 s.failure,
-		ConsecutiveFailures: s.failures,
+		Next:                max(0, s.NextAttempt.Sub(at)),
+		Err:                 s.LastFailure,
+		ConsecutiveFailures: s.ConsecutiveFailures,
 	}
 	if s.token.valid(at) {
 		event.Remaining = s.token.remaining(at)

@@ -97,16 +97,16 @@ func (l *loop) reloadCredentials(ctx context.Context) (replaced bool) {
 		l.inUse = l.newFetcher(set)
 		l.reportEnvironments()
 		l.publish(func(next *state) {
-			next.environment, next.lastChange = set.Environment, time.Now()
-			next.failure, next.rejected, next.nextAttempt = nil, false, time.Time{}
-			next.pendingReload = nil
+			next.environment, next.LastChange = set.Environment, time.Now()
+			next.LastFailure, next.rejected, next.NextAttempt = nil, false, time.Time{}
+			next.PendingReload = nil
 		})
 		return false
 	case set.Equal(l.inUse.set):
 		l.dropCandidate(written)
 		return false
 	}
-	if pending := l.state.Load().pendingReload; written || pending != nil && pending.Outcome == ReloadUnreadable {
+	if pending := l.state.Load().PendingReload; written || pending != nil && pending.Outcome == ReloadUnreadable {
 		l.candidate.forgetFailures() // perhaps the login server knows it now
 	}
 	if retryAt := l.candidate.retryAt(set); time.Until(retryAt) > 0 {
@@ -138,12 +138,12 @@ func (l *loop) reportEnvironments() {
 func (l *loop) dropCandidate(filesWritten bool) {
 	current := l.state.Load()
 	retry := filesWritten && current.rejected
-	if current.pendingReload != nil || retry {
+	if current.PendingReload != nil || retry {
 		l.publish(func(next *state) {
-			next.pendingReload = nil
+			next.PendingReload = nil
 			if retry {
 				l.failed.rejections = 0
-				next.nextAttempt = earlier(next.nextAttempt, next.failedAt.Add(minBackoff))
+				next.NextAttempt = earlier(next.NextAttempt, next.LastFailureAt.Add(minBackoff))
 				l.inUse.endPause()
 			}
 		})
@@ -182,9 +182,9 @@ func (l *loop) tryCandidate(ctx context.Context, set CredentialSet) bool {
 		if moved {
 			next.previous = nil // from a login server's cache, it would not displace the token of the environment that was left
 		}
-		next.environment, next.lastChange = set.Environment, result.ended
-		next.reloads[ReloadSuccess.index()]++
-		next.pendingReload = nil
+		next.environment, next.LastChange = set.Environment, result.ended
+		next.Reloads[ReloadSuccess.index()]++
+		next.PendingReload = nil
 	})
 	l.record(result)
 	l.config.OnReload(CredentialReload{Account: l.config.Account, Outcome: ReloadSuccess})
@@ -218,9 +218,9 @@ func (l *loop) candidateFailed(result fetchResult) {
 func (l *loop) publishPendingReload(reload CredentialReload) {
 	reload.Account = l.config.Account
 	l.publish(func(next *state) {
-		next.pendingReload, next.pendingReloadAt = &reload, time.Now()
+		next.PendingReload, next.PendingReloadAt = &reload, time.Now()
 		if reload.Outcome != ReloadPostponed {
-			next.reloads[reload.Outcome.index()]++
+			next.Reloads[reload.Outcome.index()]++
 		}
 	})
 	l.config.OnReload(reload)
@@ -237,13 +237,13 @@ func (l *loop) credentialsUnreadable(err error) {
 		Reason:     "cannot read the credentials: " + oneLine(err),
 		Advice:     cmp.Or(l.config.Credentials.Restart, "Fix the files; the broker picks them up automatically."),
 	}
-	if current := l.state.Load(); current.pendingReload != nil && current.pendingReload.Reason == failure.Reason && time.Since(current.pendingReloadAt) < rereadInterval {
+	if current := l.state.Load(); current.PendingReload != nil && current.PendingReload.Reason == failure.Reason && time.Since(current.PendingReloadAt) < rereadInterval {
 		return
 	}
 	first := l.inUse == nil
 	if first {
 		l.publish(func(next *state) {
-			next.failure, next.rejected, next.failedAt, next.nextAttempt = failure, true, time.Now(), l.readAt
+			next.LastFailure, next.rejected, next.LastFailureAt, next.NextAttempt = failure, true, time.Now(), l.readAt
 		})
 	}
 	l.publishPendingReload(CredentialReload{Outcome: ReloadUnreadable, First: first, Reason: failure.Reason, Advice: failure.Advice, Next: rereadInterval})

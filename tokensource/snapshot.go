@@ -54,40 +54,30 @@ type Snapshot struct {
 // Snapshot returns the current state. It never blocks.
 func (s *Source) Snapshot() Snapshot {
 	current, now := s.state.Load(), time.Now()
-	snapshot := Snapshot{
-		Account:             s.config.Account,
-		API:                 current.environment.apiURL(),
-		Refreshes:           current.refreshes,
-		ConsecutiveFailures: current.failures,
-		LastSuccess:         current.lastSuccess.Round(0),
-		LastDuration:        current.lastDuration,
-		LastFailure:         current.failure,
-		NextAttempt:         current.nextAttempt.Round(0),
-		RequestsWaited:      s.requestsWaited.Load(),
-		Invalidations:       s.invalidations.Load(),
-		Shared:              s.config.Store != nil,
-		FromPeer:            current.fromPeer,
-		StoreHits:           s.storeHits.Load(),
-		StoreErrors:         s.storeErrors.Load(),
-		Reloads:             current.reloads,
-		LastChange:          current.lastChange.Round(0),
-		PendingReload:       current.pendingReload,
-	}
+	snapshot := current.Snapshot
+	snapshot.API = current.environment.apiURL()
+	snapshot.RequestsWaited, snapshot.Invalidations = s.requestsWaited.Load(), s.invalidations.Load()
+	snapshot.StoreHits, snapshot.StoreErrors = s.storeHits.Load(), s.storeErrors.Load()
 	if since := s.fetching.Load(); since != nil {
-		snapshot.FetchingSince = since.Round(0)
+		snapshot.FetchingSince = *since
 	}
-	if current.failure != nil {
-		snapshot.LastFailureAt = current.failedAt.Round(0)
+	if snapshot.LastFailure == nil {
+		snapshot.LastFailureAt = time.Time{}
 	}
-	if current.pendingReload != nil {
-		snapshot.PendingReloadAt = current.pendingReloadAt.Round(0)
+	if snapshot.PendingReload == nil {
+		snapshot.PendingReloadAt = time.Time{}
 	}
 	if last := current.token; last != nil {
-		snapshot.Issued, snapshot.Expires = last.issued.Round(0), last.expires()
+		snapshot.Issued, snapshot.Expires = last.issued, last.expires()
 		if last.valid(now) {
-			snapshot.HoldsLease = last.leads
-			snapshot.Valid, snapshot.Remaining = true, last.remaining(now)
+			snapshot.Valid, snapshot.Remaining, snapshot.HoldsLease = true, last.remaining(now), last.leads
 		}
+	}
+	for _, at := range []*time.Time{
+		&snapshot.Issued, &snapshot.LastSuccess, &snapshot.FetchingSince, &snapshot.LastFailureAt, &snapshot.NextAttempt, &snapshot.LastChange,
+		&snapshot.PendingReloadAt,
+	} {
+		*at = at.Round(0) // without the monotonic clock
 	}
 	return snapshot
 }

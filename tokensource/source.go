@@ -104,7 +104,7 @@ func newSource(config Config) *Source {
 		credentialsChanged: make(chan struct{}, 1),
 		notified:           make(chan struct{}, 1),
 	}
-	s.state.Store(&state{replaced: make(chan struct{})})
+	s.state.Store(&state{Snapshot: Snapshot{Account: config.Account, Shared: config.Store != nil}, replaced: make(chan struct{})})
 	return s
 }
 
@@ -164,7 +164,7 @@ func (s *Source) WaitNewer(ctx context.Context, old string) (authorization strin
 			return current.token.authorization, current.token.api, nil
 		case current.token.has(old) && current.token.isJustReceived(now) && current.previousUsable(now):
 			return current.previous.authorization, current.previous.api, nil
-		case current.stopped, current.failure != nil, current.token.has(old) && !current.token.isRefused():
+		case current.stopped, current.LastFailure != nil, current.token.has(old) && !current.token.isRefused():
 			return "", nil, current.noTokenError(ctx)
 		}
 		select {
@@ -208,7 +208,7 @@ func (s *Source) Invalidate(authorization string) bool {
 	}
 	s.unserved.Store(true)
 	signal(s.wake)
-	return current.failure == nil
+	return current.LastFailure == nil
 }
 
 // MarkAccepted records that the API has accepted the token with this header value, which WaitNewer returned. If it is the

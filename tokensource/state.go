@@ -9,27 +9,14 @@ import (
 // state is what the loop has published. It is immutable, except that replaced is closed when a new state takes its
 // place, and that the token can be marked as refused.
 type state struct {
-	token        *token // nil: there has never been one
-	previous     *token // the one before; nil: there was none
-	failure      *RefreshError
-	rejected     bool // the credentials cannot be used, so waiting for a token is useless
-	failedAt     time.Time
-	failures     int
-	nextAttempt  time.Time
-	lastSuccess  time.Time
-	lastDuration time.Duration
-	fromPeer     bool // another broker made the last attempt
-	waiting      bool // another broker is fetching, and there is no usable token until then
-	refreshes    [len(Outcomes)]uint64
-
-	reloads         [len(ReloadOutcomes)]uint64
-	environment     Environment       // of the set in use
-	lastChange      time.Time         // of the set in use
-	pendingReload   *CredentialReload // why the credentials that were last read are not in use; nil: they are
-	pendingReloadAt time.Time
-
-	stopped  bool
-	replaced chan struct{}
+	Snapshot                // what only the loop changes; the method of Source adds the rest
+	token       *token      // nil: there has never been one
+	previous    *token      // the one before; nil: there was none
+	environment Environment // of the set in use
+	rejected    bool        // the credentials cannot be used, so waiting for a token is useless
+	waiting     bool        // another broker is fetching, and there is no usable token until then
+	stopped     bool
+	replaced    chan struct{}
 }
 
 // usable returns the token to send; nil if there is no valid one.
@@ -56,19 +43,19 @@ func (s *state) noTokenError(ctx context.Context) error {
 	switch {
 	case s.stopped:
 		p = *ErrStopped
-	case s.failure != nil:
+	case s.LastFailure != nil:
 		if s.rejected {
 			p = *ErrCredentialsRejected
-			if p.Code = s.failure.Code(); s.failure.Unreadable {
+			if p.Code = s.LastFailure.Code(); s.LastFailure.Unreadable {
 				p.Title = "The credentials cannot be read"
 			}
 		}
-		p.Detail, p.Hint = s.failure.Reason, s.failure.Advice
+		p.Detail, p.Hint = s.LastFailure.Reason, s.LastFailure.Advice
 	}
-	p.RetryAfter = max(time.Second, time.Until(s.nextAttempt))
+	p.RetryAfter = max(time.Second, time.Until(s.NextAttempt))
 	cause := ctx.Err()
-	if s.failure != nil && !s.stopped {
-		cause = errors.Join(s.failure, cause)
+	if s.LastFailure != nil && !s.stopped {
+		cause = errors.Join(s.LastFailure, cause)
 	}
 	return p.WithCause(cause)
 }

@@ -35,8 +35,8 @@ func TestKeepsBetterTokenThanPreviousOne(t *testing.T) {
 		if s.token.authorization != tc.want {
 			t.Errorf("%s: got the %s token, want the %s one", tc.name, s.token.authorization, tc.want)
 		}
-		if latest := now.Add(s.token.remaining(now)); s.nextAttempt.After(latest) {
-			t.Errorf("%s: the next attempt comes %v after the token's end", tc.name, s.nextAttempt.Sub(latest))
+		if latest := now.Add(s.token.remaining(now)); s.NextAttempt.After(latest) {
+			t.Errorf("%s: the next attempt comes %v after the token's end", tc.name, s.NextAttempt.Sub(latest))
 		}
 	}
 }
