@@ -3,6 +3,7 @@ package filewatch
 
 import (
 	"context"
+	"os"
 	"slices"
 	"time"
 
@@ -51,15 +52,17 @@ func WatchDirs(ctx context.Context, dirs func() []string, now Trigger, onChange 
 		<-ctx.Done() // all values come from the environment, which cannot change
 		return
 	}
-	w := newDirWatcher()
-	if w.inner != nil {
-		defer func() { _ = w.inner.Close() }() // nothing is buffered
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		watcher = &fsnotify.Watcher{} // out of descriptors or watches: only the poll remains, because a nil channel is never ready
+	} else {
+		defer func() { _ = watcher.Close() }() // nothing is buffered
 	}
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for {
 		onChange()
-		if w.update(dirs()) {
+		if watchOnly(watcher, dirs()) {
 			onChange() // a file may have changed just before its directory was added
 		}
 		select {
@@ -69,51 +72,36 @@ func WatchDirs(ctx context.Context, dirs func() []string, now Trigger, onChange 
 			ticker.Reset(pollInterval)
 		case <-now:
 			ticker.Reset(settleTime)
-		case <-w.errors: //nolint:errcheck // Such as an overflow of the event queue: there were changes.
-		case event := <-w.events:
-			w.settle(ctx, event)
+		case <-watcher.Errors: //nolint:errcheck // Such as an overflow of the event queue: there were changes.
+		case event := <-watcher.Events:
+			settle(ctx, watcher, event)
 		}
 	}
 }
 
-// dirWatcher watches directories. Its fields are nil if the system provides no watcher; a nil channel is never ready.
-type dirWatcher struct {
-	inner  *fsnotify.Watcher
-	events <-chan fsnotify.Event
-	errors <-chan error
-}
-
-func newDirWatcher() dirWatcher {
-	inner, err := fsnotify.NewWatcher()
-	if err != nil {
-		return dirWatcher{} // out of descriptors or watches: only the poll remains
-	}
-	return dirWatcher{inner, inner.Events, inner.Errors}
-}
-
-// update watches dirs and no others, and reports whether it added one. It asks the watcher for its current list,
+// watchOnly watches dirs and no others, and reports whether it added one. It asks the watcher for its current list,
 // because a directory that was removed and created again must be added again.
-func (w dirWatcher) update(dirs []string) (added bool) {
-	if w.inner == nil {
+func watchOnly(watcher *fsnotify.Watcher, dirs []string) (added bool) {
+	if watcher.Events == nil {
 		return false
 	}
-	watched := w.inner.WatchList()
+	watched := watcher.WatchList()
 	for _, dir := range dirs {
 		// A directory that does not exist yet is found by the poll.
-		if !slices.Contains(watched, dir) && w.inner.Add(dir) == nil {
+		if !slices.Contains(watched, dir) && watcher.Add(dir) == nil {
 			added = true
 		}
 	}
 	for _, dir := range watched {
 		if !slices.Contains(dirs, dir) {
-			_ = w.inner.Remove(dir) // it may no longer exist
+			_ = watcher.Remove(dir) // it may no longer exist
 		}
 	}
 	return added
 }
 
 // settle returns once no other event has followed for settleTime, or movedSettleTime, and at the latest after maxSettleTime.
-func (w dirWatcher) settle(ctx context.Context, event fsnotify.Event) {
+func settle(ctx context.Context, watcher *fsnotify.Watcher, event fsnotify.Event) {
 	limit := time.After(maxSettleTime)
 	var until time.Time
 	for {
@@ -125,9 +113,9 @@ func (w dirWatcher) settle(ctx context.Context, event fsnotify.Event) {
 			until = at
 		}
 		select {
-		case event = <-w.events:
+		case event = <-watcher.Events:
 			continue
-		case <-w.errors: //nolint:errcheck // As above.
+		case <-watcher.Errors: //nolint:errcheck // As above.
 			continue
 		case <-time.After(time.Until(until)):
 		case <-limit:
@@ -135,4 +123,16 @@ func (w dirWatcher) settle(ctx context.Context, event fsnotify.Event) {
 		}
 		return
 	}
+}
+
+// IsSettled reports whether the file at path was last written at least settleTime ago. Before that, it may be half written, and its
+// old content should stay in use: WatchDirs calls again once it has settled. A file that is missing, or whose time is in the
+// future because another machine keeps it, counts as settled.
+func IsSettled(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil {
+		return true
+	}
+	age := time.Since(info.ModTime())
+	return age < 0 || age >= settleTime
 }
