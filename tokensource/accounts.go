@@ -112,20 +112,17 @@ func (a *Accounts) ReadEnvironments() map[string]Environment {
 
 // Snapshots returns a snapshot of each account: the default account first, then the others by name.
 func (a *Accounts) Snapshots() []Snapshot {
-	sources := *a.sources.Load()
-	names := slices.SortedFunc(maps.Keys(sources), func(x, y string) int {
-		switch {
-		case x == DefaultAccount:
-			return -1
-		case y == DefaultAccount:
-			return 1
-		}
-		return cmp.Compare(x, y)
-	})
-	snapshots := make([]Snapshot, len(names))
-	for i, name := range names {
-		snapshots[i] = sources[name].Snapshot()
+	var snapshots []Snapshot
+	for _, source := range *a.sources.Load() {
+		snapshots = append(snapshots, source.Snapshot())
 	}
+	position := func(s Snapshot) string {
+		if s.Account == DefaultAccount {
+			return ""
+		}
+		return s.Account
+	}
+	slices.SortFunc(snapshots, func(x, y Snapshot) int { return cmp.Compare(position(x), position(y)) })
 	return snapshots
 }
 
@@ -184,13 +181,11 @@ func (a *Accounts) rescan(ctx context.Context) bool {
 
 // setNames replaces the set of named accounts, and returns the names that were removed.
 func (a *Accounts) setNames(names []string) (removed []string) {
-	previous := *a.sources.Load()
-	next := map[string]*Source{}
-	for name, source := range previous {
-		if name == DefaultAccount || slices.Contains(names, name) {
-			next[name] = source
-		} else {
+	next := maps.Clone(*a.sources.Load())
+	for name := range next {
+		if name != DefaultAccount && !slices.Contains(names, name) {
 			removed = append(removed, name)
+			delete(next, name)
 		}
 	}
 	for _, name := range names {

@@ -18,11 +18,6 @@ type Credentials struct {
 	Secret Secret
 }
 
-// Equal reports whether both pairs are the same.
-func (c Credentials) Equal(other Credentials) bool {
-	return c.ID.Equal(other.ID) && c.Secret.Equal(other.Secret)
-}
-
 // maxSecretFile limits what is read of a secret file. A client secret has a few dozen bytes; a larger file is a different
 // one, named by mistake.
 const maxSecretFile = 4 << 10

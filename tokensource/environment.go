@@ -1,6 +1,7 @@
 package tokensource
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -38,12 +39,8 @@ func (e Environment) apiURL() string {
 
 // Endpoint returns the token endpoint, which differs from the general one in what the environment has of its own.
 func (e Environment) Endpoint(general TokenEndpoint) TokenEndpoint {
-	if e.TokenURL != "" {
-		general.URL = e.TokenURL
-	}
-	if e.Audience != "" {
-		general.Audience = e.Audience
-	}
+	general.URL = cmp.Or(e.TokenURL, general.URL)
+	general.Audience = cmp.Or(e.Audience, general.Audience)
 	if len(e.Scopes) > 0 {
 		general.Scopes = e.Scopes
 	}
@@ -60,7 +57,7 @@ type CredentialSet struct {
 
 // Equal reports whether both sets are the same.
 func (s CredentialSet) Equal(other CredentialSet) bool {
-	return s.Credentials.Equal(other.Credentials) && s.Environment.Equal(other.Environment)
+	return s.ID.Equal(other.ID) && s.Secret.Equal(other.Secret) && s.Environment.Equal(other.Environment)
 }
 
 // The files of an environment. Each is optional.
@@ -123,17 +120,10 @@ func (s CredentialSource) environmentFile(name string) string {
 
 // ReplaceVariableNames replaces the names of variables in a text by those of the files that an environment has in their place.
 func (s CredentialSource) ReplaceVariableNames(e Environment, text string) string {
-	for _, own := range []struct {
-		variable, file string
-		replaced       bool
-	}{
-		{"ETRUSTED_API_URL", apiURLFile, e.API != nil},
-		{"ETRUSTED_TOKEN_URL", tokenURLFile, e.TokenURL != ""},
-		{"ETRUSTED_AUDIENCE", audienceFile, e.Audience != ""},
-		{"ETRUSTED_SCOPES", scopesFile, len(e.Scopes) > 0},
-	} {
-		if own.replaced {
-			text = strings.ReplaceAll(text, own.variable, s.environmentFile(own.file))
+	exists := map[string]bool{apiURLFile: e.API != nil, tokenURLFile: e.TokenURL != "", audienceFile: e.Audience != "", scopesFile: len(e.Scopes) > 0}
+	for file := range exists {
+		if exists[file] {
+			text = strings.ReplaceAll(text, "ETRUSTED_"+strings.ToUpper(file), s.environmentFile(file))
 		}
 	}
 	return text

@@ -115,15 +115,9 @@ func pollPause() time.Duration { return maxJitter/2 + jitter(maxJitter) }
 // leaderPause returns how long the broker pauses that has failed with a lease, as if requests needed a token. The others try
 // followerHeadStart before. It is at most 30 s, because another broker may have more success.
 func leaderPause(failed Lease, known *token, now time.Time, random float64) time.Duration {
-	failure, remaining := failed.Failure, known.remaining(now)
-	var pause time.Duration
-	if isRejection(failure) {
-		pause = rejectedPause(failed.Rejections, 0, true, remaining)
-	} else {
-		pause = min(nextPause(failure, failed.Failures, remaining, true, random), nextPause(failure, failed.Failures, known.usableFor(now), true, random))
-	}
-	pause = min(pause, maxBackoff)
-	if isRejection(failure) || failure.Status == http.StatusTooManyRequests {
+	all := failures{count: failed.Failures, last: failed.Failure, at: now, rejections: failed.Rejections, rejectedSince: now, random: random}
+	pause := min(all.pause(true, known, true), maxBackoff)
+	if isRejection(failed.Failure) || failed.Failure.Status == http.StatusTooManyRequests {
 		pause += followerHeadStart // the others must not try before either
 	}
 	return pause

@@ -130,7 +130,7 @@ func (s *Source) Wait(ctx context.Context) (authorization string, api *url.URL, 
 			return usable.authorization, usable.api, nil
 		}
 		switch {
-		case current.stopped, current.rejected:
+		case current.stopped, current.rejected, waited && ctx.Err() != nil:
 			s.unserved.Store(true)
 			return "", nil, current.noTokenError(ctx)
 		case !waited:
@@ -142,20 +142,14 @@ func (s *Source) Wait(ctx context.Context) (authorization string, api *url.URL, 
 		select {
 		case <-current.replaced:
 		case <-ctx.Done():
-			if value, api, ok := s.Current(); ok { // select picks randomly if both are ready
-				return value, api, nil
-			}
-			s.unserved.Store(true)
-			return "", nil, s.state.Load().noTokenError(ctx)
 		}
 	}
 }
 
 // WaitNewer returns the value of a token other than old, which the API refused, as soon as there is one, with the API that it is
-// for: another one, if the account has been moved since. Its error is a
-// *problem.Problem: see ErrNoToken. It fails as soon as an attempt to fetch a token fails or returns old again, and when ctx
-// is done; the error then wraps ctx.Err(). Call it after Invalidate has returned true. Once the
-// API has accepted the value, call MarkAccepted; if it refuses it, Invalidate.
+// for: another one, if the account has been moved since. Its error is as that of Wait. It fails as soon as an attempt to fetch a token
+// fails or returns old again, and when ctx is done. Call it after Invalidate has returned true. Once the API has accepted the value,
+// call MarkAccepted; if it refuses it, Invalidate.
 func (s *Source) WaitNewer(ctx context.Context, old string) (authorization string, api *url.URL, err error) {
 	for {
 		current, now := s.state.Load(), time.Now()
@@ -164,16 +158,12 @@ func (s *Source) WaitNewer(ctx context.Context, old string) (authorization strin
 			return current.token.authorization, current.token.api, nil
 		case current.token.has(old) && current.token.isJustReceived(now) && current.previousUsable(now):
 			return current.previous.authorization, current.previous.api, nil
-		case current.stopped, current.LastFailure != nil, current.token.has(old) && !current.token.isRefused():
+		case current.stopped, current.LastFailure != nil, current.token.has(old) && !current.token.isRefused(), ctx.Err() != nil:
 			return "", nil, current.noTokenError(ctx)
 		}
 		select {
 		case <-current.replaced:
 		case <-ctx.Done():
-			if value, api, ok := s.Current(); ok && value != old {
-				return value, api, nil
-			}
-			return "", nil, s.state.Load().noTokenError(ctx)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -37,22 +38,9 @@ func parseTokenResponse(body []byte, serverTime time.Time) (*token, error) {
 	return fresh, nil
 }
 
-// isB64Token reports whether s is a b64token of RFC 6750 section 2.1: 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+"
-// / "/" ) *"=". Anything else, above all a line break, could change the request that the token is put into.
-func isB64Token(s string) bool {
-	body := strings.TrimRight(s, "=")
-	if body == "" {
-		return false
-	}
-	for i := range len(body) {
-		switch c := body[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._~+/", c) >= 0:
-		default:
-			return false
-		}
-	}
-	return true
-}
+// isB64Token reports whether a text is a b64token (RFC 6750 section 2.1). Anything else, above all a line break, could change the
+// request that the token is put into.
+var isB64Token = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`).MatchString
 
 // tokenLifetime returns how long a token is valid according to its response: expires_in as a number or a numeric
 // string, zero or less meaning that it has expired; if it is missing or not a number, the token's own exp − iat (a
