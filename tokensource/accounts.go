@@ -54,7 +54,6 @@ type Accounts struct {
 	// DefaultAccount.
 	sources    atomic.Pointer[map[string]*Source]
 	rereads    filewatch.Trigger
-	running    map[string]func() // stops a source's loop and waits for it; only Run's goroutine uses this
 	loops      sync.WaitGroup
 	skipped    map[string]bool // problems that were reported
 	dirMissing bool            // whether an unreadable Dir was reported
@@ -71,7 +70,7 @@ func NewAccounts(config AccountsConfig) (*Accounts, error) {
 		}
 	}
 	config.Source.FetchSemaphore = make(chan struct{}, maxConcurrentFetches)
-	a := &Accounts{config: config, created: time.Now(), rereads: filewatch.NewTrigger(), running: map[string]func(){}, skipped: map[string]bool{}}
+	a := &Accounts{config: config, created: time.Now(), rereads: filewatch.NewTrigger(), skipped: map[string]bool{}}
 	sources := map[string]*Source{}
 	if config.Default != nil {
 		sources[DefaultAccount] = a.newSource(DefaultAccount, *config.Default)
@@ -170,21 +169,20 @@ func (a *Accounts) rescan(ctx context.Context) bool {
 		return false
 	}
 	a.dirMissing = false
-	for _, name := range a.setNames(names) {
-		a.running[name]() // before OnRemoved, so that no event of the account follows it
-		delete(a.running, name)
-		a.config.OnRemoved(name)
+	for _, removed := range a.setNames(names) {
+		removed.stop() // before OnRemoved, so that no event of the account follows it
+		a.config.OnRemoved(removed.config.Account)
 	}
 	a.startSources(ctx)
 	return true
 }
 
-// setNames replaces the set of named accounts, and returns the names that were removed.
-func (a *Accounts) setNames(names []string) (removed []string) {
+// setNames replaces the set of named accounts, and returns the sources that were removed.
+func (a *Accounts) setNames(names []string) (removed []*Source) {
 	next := maps.Clone(*a.sources.Load())
-	for name := range next {
+	for name, source := range next {
 		if name != DefaultAccount && !slices.Contains(names, name) {
-			removed = append(removed, name)
+			removed = append(removed, source)
 			delete(next, name)
 		}
 	}
@@ -200,7 +198,7 @@ func (a *Accounts) setNames(names []string) (removed []string) {
 // startSources runs the sources that are not running yet.
 func (a *Accounts) startSources(ctx context.Context) {
 	for name, source := range *a.sources.Load() {
-		if a.running[name] != nil {
+		if source.stop != nil {
 			continue
 		}
 		running, cancel := context.WithCancel(ctx)
@@ -209,7 +207,7 @@ func (a *Accounts) startSources(ctx context.Context) {
 			defer close(ended)
 			source.Run(running)
 		})
-		a.running[name] = func() {
+		source.stop = func() {
 			cancel()
 			<-ended
 		}

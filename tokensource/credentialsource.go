@@ -35,17 +35,11 @@ type CredentialField struct {
 // Read returns the current set. The files may be replaced one after the other, and an old ID with a new secret is not a
 // pair; so Read reads all until two consecutive reads agree. Its errors name the file and contain none of its content.
 func (s CredentialSource) Read() (CredentialSet, error) {
-	previous, err := s.readOnce()
-	if err != nil || s.isStatic() {
-		return previous, err
-	}
-	for range 10 {
+	var previous CredentialSet
+	for i := range 11 {
 		set, err := s.readOnce()
-		if err != nil {
-			return CredentialSet{}, err
-		}
-		if set.Equal(previous) {
-			return set, nil
+		if err != nil || i > 0 && set.Equal(previous) {
+			return set, err
 		}
 		previous = set
 	}
@@ -92,12 +86,8 @@ func (s CredentialSource) modified() (at [6]time.Time) {
 // that are moved into it one after the other may be old, and the next one may name another login server.
 func (s CredentialSource) isSettled() bool {
 	files := s.files()
-	isUnsettled := func(path string) bool { return !filewatch.IsSettled(path) }
-	return !isUnsettled(s.EnvironmentDir) && !slices.ContainsFunc(files[:], isUnsettled)
+	return !slices.ContainsFunc(append(files[:], s.EnvironmentDir), func(path string) bool { return !filewatch.IsSettled(path) })
 }
-
-// isStatic reports whether the set can never change.
-func (s CredentialSource) isStatic() bool { return s.files() == [6]string{} }
 
 // dirs returns the directories to watch. The directory is watched and not the file, because Kubernetes swaps a symbolic
 // link next to it, and editors replace it.

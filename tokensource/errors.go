@@ -169,11 +169,6 @@ func invalidResponseError(detail string) *RefreshError {
 	}
 }
 
-// oneLine joins the lines that errors.Join writes.
-func oneLine(err error) string {
-	return strings.ReplaceAll(err.Error(), "\n", "; ")
-}
-
 func statusText(status int, code string) string {
 	text := fmt.Sprintf("%d %s", status, http.StatusText(status))
 	if code != "" {

@@ -32,26 +32,15 @@ func (s *Source) Run(ctx context.Context) {
 		l.inUse.close()
 		l.candidate.close()
 	}()
-	for l.sleep(ctx) {
-		_, do := l.nextAction()
-		do(ctx)
-	}
-}
-
-// sleep blocks until an action is due. It reports false if ctx is done before.
-func (l *loop) sleep(ctx context.Context) bool {
-	for {
-		if ctx.Err() != nil {
-			return false
-		}
-		at, _ := l.nextAction()
+	for ctx.Err() == nil {
+		at, do := l.nextAction()
 		due := time.Until(at)
 		if due <= 0 {
-			return true
+			do(ctx)
+			continue
 		}
-		timer := time.NewTimer(min(due, clockCheckInterval))
 		select {
-		case <-timer.C:
+		case <-time.After(min(due, clockCheckInterval)):
 		case <-l.wake:
 			l.shortenPause()
 		case <-l.credentialsChanged:
@@ -60,7 +49,6 @@ func (l *loop) sleep(ctx context.Context) bool {
 			l.scheduleStoreCheck()
 		case <-ctx.Done():
 		}
-		timer.Stop()
 	}
 }
 

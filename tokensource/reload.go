@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -44,9 +45,8 @@ const minCandidateInterval = time.Second
 type candidate struct {
 	*fetcher
 	failures
-	set       CredentialSet
-	wait      time.Duration // after the last failure
-	rateLimit time.Duration // the least that a 429 allows
+	set  CredentialSet
+	wait time.Duration // after the last failure
 }
 
 // retryAt returns when a set may be tried.
@@ -63,17 +63,21 @@ func (c *candidate) retryAt(set CredentialSet) time.Time {
 
 // shortenWait lets the same set be tried as soon as possible.
 func (c *candidate) shortenWait() {
-	c.wait = min(c.wait, max(minCandidateInterval, c.rateLimit))
-	if c.fetcher != nil && c.rateLimit == 0 {
+	var rateLimit time.Duration
+	if c.last != nil && c.last.Status == http.StatusTooManyRequests {
+		rateLimit = min(c.last.RetryAfter, maxRetryAfter)
+	}
+	c.wait = min(c.wait, max(minCandidateInterval, rateLimit))
+	if c.fetcher != nil && rateLimit == 0 {
 		c.endPause()
 	}
 }
 
-// forgetFailures lets the same set be tried as soon as possible, as if for the first time. The time stays: neither writing a
+// forgetFailures lets the same set be tried as soon as possible, as if for the first time. The last one stays: neither writing a
 // file again and again nor alternating between two sets floods the login server.
 func (c *candidate) forgetFailures() {
 	c.shortenWait()
-	c.failures = failures{at: c.at}
+	c.failures = failures{last: c.last, at: c.at}
 }
 
 // reloadCredentials reads the credentials and, if they have changed, tries the new set: make before break. Only a set
@@ -199,12 +203,9 @@ func (l *loop) candidateFailed(result fetchResult) {
 	if l.state.Load().rejected { // only the new pair can yield a token
 		known, needed = l.known(), l.tokenNeededSinceLastCall()
 	}
-	c.wait, c.rateLimit = c.pause(true, known, needed), 0
+	c.wait = c.pause(true, known, needed)
 	if !result.next.IsZero() {
 		c.wait = result.next.Sub(result.ended)
-	}
-	if result.failure.Status == http.StatusTooManyRequests {
-		c.rateLimit = min(result.failure.RetryAfter, maxRetryAfter)
 	}
 	l.readAt = result.ended.Add(c.wait)
 	outcome := ReloadPostponed
@@ -234,7 +235,7 @@ func (l *loop) credentialsUnreadable(err error) {
 	failure := &RefreshError{
 		Outcome:    OutcomeRejected, // as far as an app is concerned
 		Unreadable: true,
-		Reason:     "cannot read the credentials: " + oneLine(err),
+		Reason:     "cannot read the credentials: " + strings.ReplaceAll(err.Error(), "\n", "; "), // of errors.Join
 		Advice:     cmp.Or(l.config.Credentials.Restart, "Fix the files; the broker picks them up automatically."),
 	}
 	if current := l.state.Load(); current.PendingReload != nil && current.PendingReload.Reason == failure.Reason && time.Since(current.PendingReloadAt) < rereadInterval {

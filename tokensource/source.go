@@ -10,6 +10,7 @@
 package tokensource
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/url"
@@ -58,6 +59,7 @@ func (c *Config) validate() error {
 type Source struct {
 	config         Config
 	created        time.Time // files that were written later may be half written
+	stop           func()    // of Accounts.Run: ends Run and waits for it; nil until it runs
 	state          atomic.Pointer[state]
 	requestsWaited atomic.Uint64
 	waiting        atomic.Int64 // requests that wait for a token
@@ -82,12 +84,8 @@ func New(config Config) (*Source, error) {
 
 // newSource is New for a config that has been validated.
 func newSource(config Config) *Source {
-	if config.Account == "" {
-		config.Account = DefaultAccount
-	}
-	if config.Endpoint.Timeout == 0 {
-		config.Endpoint.Timeout = requestTimeout
-	}
+	config.Account = cmp.Or(config.Account, DefaultAccount)
+	config.Endpoint.Timeout = cmp.Or(config.Endpoint.Timeout, requestTimeout)
 	if config.OnRefresh == nil {
 		config.OnRefresh = func(RefreshEvent) {}
 	}

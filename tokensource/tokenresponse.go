@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"math"
 	"regexp"
 	"strings"
 	"time"
@@ -47,22 +46,13 @@ var isB64Token = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`).MatchString
 // difference, so the server's clock does not matter); otherwise five minutes. It never returns more than a day.
 func tokenLifetime(expiresIn json.RawMessage, claims claims) time.Duration {
 	var text json.Number
-	seconds, known := 0.0, false
+	seconds := claims.Expires - claims.IssuedAt
 	if json.Unmarshal(expiresIn, &text) == nil && text != "" {
 		seconds, _ = text.Float64() // 1e999 is out of range: Float64 returns an error and +Inf, which is capped below
-		known = true
-	}
-	if !known && claims.IssuedAt > 0 {
-		seconds = claims.Expires - claims.IssuedAt
-		known = seconds >= 1
-	}
-	switch {
-	case !known:
+	} else if claims.IssuedAt <= 0 || seconds < 1 {
 		return defaultLifetime
-	case seconds >= maxLifetime.Seconds():
-		return maxLifetime
 	}
-	return time.Duration(math.Floor(max(0, seconds))) * time.Second
+	return time.Duration(max(0, min(seconds, maxLifetime.Seconds()))) * time.Second
 }
 
 // claims are those of a JWT (RFC 7519 section 4.1) that matter here, in seconds.
