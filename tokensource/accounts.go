@@ -50,8 +50,7 @@ func IsAccountName(name string) bool {
 type Accounts struct {
 	config  AccountsConfig
 	created time.Time
-	// sources is replaced as a whole by Run's goroutine and never modified. It has the default account under
-	// DefaultAccount.
+	// sources is replaced as a whole by Run's goroutine and never modified. It has the default account under DefaultAccount.
 	sources    atomic.Pointer[map[string]*Source]
 	rereads    filewatch.Trigger
 	loops      sync.WaitGroup
@@ -71,19 +70,14 @@ func NewAccounts(config AccountsConfig) (*Accounts, error) {
 	}
 	config.Source.FetchSemaphore = make(chan struct{}, maxConcurrentFetches)
 	a := &Accounts{config: config, created: time.Now(), rereads: filewatch.NewTrigger(), skipped: map[string]bool{}}
-	sources := map[string]*Source{}
-	if config.Default != nil {
-		sources[DefaultAccount] = a.newSource(DefaultAccount, *config.Default)
+	if config.Dir != "" {
+		a.config.Dir = filepath.Clean(config.Dir)
 	}
-	a.sources.Store(&sources)
-	if config.Dir == "" {
-		return a, nil
-	}
-	a.config.Dir = filepath.Clean(config.Dir)
-	names, err := a.listDir()
+	names, err := a.listNames()
 	if err != nil {
 		return nil, err
 	}
+	a.sources.Store(&map[string]*Source{})
 	a.setNames(names)
 	return a, nil
 }
@@ -156,10 +150,7 @@ func (a *Accounts) watchedDirs() []string {
 
 // rescan adds and removes named accounts. It reports false if Dir cannot be read.
 func (a *Accounts) rescan(ctx context.Context) bool {
-	if a.config.Dir == "" {
-		return true
-	}
-	names, err := a.listDir()
+	names, err := a.listNames()
 	if err != nil {
 		// Dir may be in the middle of being replaced, so all accounts stay.
 		if !a.dirMissing {
@@ -177,18 +168,18 @@ func (a *Accounts) rescan(ctx context.Context) bool {
 	return true
 }
 
-// setNames replaces the set of named accounts, and returns the sources that were removed.
+// setNames replaces the set of accounts, and returns the sources that were removed.
 func (a *Accounts) setNames(names []string) (removed []*Source) {
 	next := maps.Clone(*a.sources.Load())
 	for name, source := range next {
-		if name != DefaultAccount && !slices.Contains(names, name) {
+		if !slices.Contains(names, name) {
 			removed = append(removed, source)
 			delete(next, name)
 		}
 	}
 	for _, name := range names {
 		if next[name] == nil {
-			next[name] = a.newSource(name, a.credentialSource(name))
+			next[name] = a.newSource(name)
 		}
 	}
 	a.sources.Store(&next)
@@ -217,30 +208,36 @@ func (a *Accounts) startSources(ctx context.Context) {
 	}
 }
 
-func (a *Accounts) newSource(name string, credentials CredentialSource) *Source {
+func (a *Accounts) newSource(name string) *Source {
 	config := a.config.Source
-	config.Account, config.Credentials = name, credentials
+	config.Account = name
+	if name == DefaultAccount {
+		config.Credentials = *a.config.Default
+	} else {
+		dir := filepath.Join(a.config.Dir, name)
+		id, secret := filepath.Join(dir, "client_id"), filepath.Join(dir, "client_secret")
+		config.Credentials = CredentialSource{
+			ID: CredentialField{Name: id, File: id}, Secret: CredentialField{Name: secret, File: secret}, EnvironmentDir: dir,
+		}
+	}
 	source := newSource(config)
 	source.created = a.created // the files of a new account may be half written
 	return source
 }
 
-func (a *Accounts) credentialSource(name string) CredentialSource {
-	field := func(file string) CredentialField {
-		path := filepath.Join(a.config.Dir, name, file)
-		return CredentialField{Name: path, File: path}
+// listNames returns the names of all accounts. A mounted Kubernetes volume contains hidden directories and symbolic links: names
+// that begin with a dot are skipped silently, and a link to a directory counts as a directory.
+func (a *Accounts) listNames() (names []string, err error) {
+	if a.config.Default != nil {
+		names = append(names, DefaultAccount)
 	}
-	return CredentialSource{ID: field("client_id"), Secret: field("client_secret"), EnvironmentDir: filepath.Join(a.config.Dir, name)}
-}
-
-// listDir returns the names of the accounts in Dir, sorted. A mounted Kubernetes volume contains hidden directories and
-// symbolic links: names that begin with a dot are skipped silently, and a link to a directory counts as a directory.
-func (a *Accounts) listDir() ([]string, error) {
+	if a.config.Dir == "" {
+		return names, nil
+	}
 	entries, err := os.ReadDir(a.config.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the accounts directory: %w", withoutPath(err))
 	}
-	var names []string
 	for _, entry := range entries {
 		name := entry.Name()
 		info, err := os.Stat(filepath.Join(a.config.Dir, name))

@@ -11,15 +11,13 @@ import (
 	"unicode/utf8"
 )
 
-// Credentials authenticate a client at the token endpoint (RFC 6749 section 2.3.1). Both belong together and are only
-// replaced together. The ID is protected like the secret, because it is half of what an attacker needs.
+// Credentials authenticate a client at the token endpoint (RFC 6749 section 2.3.1). They are only replaced together. The ID is
+// protected like the secret, because it is half of what an attacker needs.
 type Credentials struct {
-	ID     Secret
-	Secret Secret
+	ID, Secret Secret
 }
 
-// maxSecretFile limits what is read of a secret file. A client secret has a few dozen bytes; a larger file is a different
-// one, named by mistake.
+// maxSecretFile limits what is read of a secret file. A client secret has a few dozen bytes; a larger file is one named by mistake.
 const maxSecretFile = 4 << 10
 
 // The errors of HidePath.
@@ -53,17 +51,18 @@ func ReadSecretFile(path string) (Secret, error) { return parseFile(path, ParseS
 func ReadSecretLines(path string) ([]Secret, error) { return parseFile(path, parseLines) }
 
 func parseLines(content []byte) ([]Secret, error) {
-	lines := bytes.Split(content, []byte("\n"))
-	lines = slices.DeleteFunc(lines, func(line []byte) bool { return len(bytes.TrimSpace(line)) == 0 })
+	isBlank := func(line []byte) bool { return len(bytes.TrimSpace(line)) == 0 }
+	lines := slices.DeleteFunc(bytes.Split(content, []byte("\n")), isBlank)
 	if len(lines) == 0 || len(content) > maxSecretFile {
 		lines = [][]byte{content} // which is invalid as a whole
 	}
-	secrets := make([]Secret, len(lines))
-	for i, line := range lines {
-		var err error
-		if secrets[i], err = ParseSecret(line); err != nil {
+	var secrets []Secret
+	for _, line := range lines {
+		secret, err := ParseSecret(line)
+		if err != nil {
 			return nil, err
 		}
+		secrets = append(secrets, secret)
 	}
 	return secrets, nil
 }
@@ -126,12 +125,8 @@ func ParseSecret(content []byte) (Secret, error) {
 		return Secret{}, errors.New("is not UTF-8 text: save it as UTF-8, without formatting")
 	case bytes.ContainsAny(content, "\r\n"):
 		return Secret{}, errors.New("has more than one line: write only the value into it")
-	case bytes.ContainsFunc(content, isControlExceptTab):
+	case bytes.ContainsFunc(content, func(r rune) bool { return r < 0x20 && r != '\t' || r == 0x7f }):
 		return Secret{}, errors.New("contains control characters: write only the value into it")
 	}
 	return NewSecret(string(content)), nil
-}
-
-func isControlExceptTab(r rune) bool {
-	return r < 0x20 && r != '\t' || r == 0x7f
 }

@@ -7,6 +7,10 @@ import (
 
 // record publishes the result of an attempt and reports it to OnRefresh.
 func (l *loop) record(result fetchResult) {
+	outcome := OutcomeSuccess
+	if result.failure != nil {
+		outcome = result.failure.Outcome
+	}
 	published := l.publish(func(next *state) {
 		next.waiting, next.FromPeer = false, result.fromPeer
 		if result.failure != nil {
@@ -17,11 +21,16 @@ func (l *loop) record(result fetchResult) {
 		}
 		if !result.fromPeer {
 			next.LastDuration = result.duration
-			next.Refreshes[next.outcome().index()]++
+			next.Refreshes[outcome.index()]++
 		}
 	})
-	event := published.event(result.ended)
-	event.FromPeer, event.Duration = result.fromPeer, result.duration
+	event := RefreshEvent{
+		Account: published.Account, Outcome: outcome, FromPeer: result.fromPeer, Duration: result.duration, Err: result.failure,
+		Next: max(0, published.NextAttempt.Sub(result.ended)), ConsecutiveFailures: published.ConsecutiveFailures,
+	}
+	if published.token.valid(result.ended) {
+		event.Remaining = published.token.remaining(result.ended)
+	}
 	l.config.OnRefresh(event)
 }
 
@@ -135,14 +144,6 @@ func (s *Source) publish(change func(next *state)) *state {
 	return &next
 }
 
-// outcome returns the outcome of the last attempt.
-func (s *state) outcome() Outcome {
-	if s.LastFailure != nil {
-		return s.LastFailure.Outcome
-	}
-	return OutcomeSuccess
-}
-
 // RefreshEvent describes a token request that has ended.
 type RefreshEvent struct {
 	Account string
@@ -158,18 +159,4 @@ type RefreshEvent struct {
 	// Remaining is how long the current token is still valid: the new one, or the one that a failure left in place. It is
 	// 0 without a token.
 	Remaining time.Duration
-}
-
-func (s *state) event(at time.Time) RefreshEvent {
-	event := RefreshEvent{
-		Account:             s.Account,
-		Outcome:             s.outcome(),
-		Next:                max(0, s.NextAttempt.Sub(at)),
-		Err:                 s.LastFailure,
-		ConsecutiveFailures: s.ConsecutiveFailures,
-	}
-	if s.token.valid(at) {
-		event.Remaining = s.token.remaining(at)
-	}
-	return event
 }

@@ -25,8 +25,7 @@ const DefaultAccount = "default"
 type Config struct {
 	// Account is the source's name in snapshots and events. The default is DefaultAccount.
 	Account string
-	// Credentials are read at the start, when ReloadCredentials is called, and when the login server rejects those in
-	// use.
+	// Credentials are read at the start, when ReloadCredentials is called, and when the login server rejects those in use.
 	Credentials CredentialSource
 	// Endpoint issues the tokens, unless the credentials have an environment of their own. Its URL and Transport are required.
 	Endpoint TokenEndpoint
@@ -68,9 +67,8 @@ type Source struct {
 	fetching       atomic.Pointer[time.Time] // when the token request in flight was sent; nil: none in flight
 	storeHits      atomic.Uint64
 	storeErrors    atomic.Uint64
-	// wake signals the loop that the token has ended early or that a request waits, credentialsChanged that the
-	// credentials may have changed, and notified that the store may have a new token. A buffer of one is enough: signals
-	// are coalesced.
+	// wake signals the loop that the token has ended early or that a request waits, credentialsChanged that the credentials may have
+	// changed, and notified that the store may have a new token. A buffer of one is enough: signals are coalesced.
 	wake, credentialsChanged, notified chan struct{}
 }
 

@@ -9,8 +9,7 @@ import (
 // token is an access token (RFC 6749 section 1.4) and its lifetime. Once published, it is immutable except for notAcceptedFor and
 // refusedAt.
 type token struct {
-	// authorization is the complete value of the Authorization header (RFC 6750 section 2.1), built once and not for each
-	// request.
+	// authorization is the complete value of the Authorization header (RFC 6750 section 2.1), built once and not for each request.
 	authorization string
 	// api is the base URL of the only API that it may be sent to; nil: the broker's.
 	api *url.URL

@@ -38,9 +38,8 @@ func (t Trigger) Pull() {
 	}
 }
 
-// WatchDirs calls onChange at once and whenever something in the directories may have changed, and returns when ctx is
-// done. It watches directories and not files because Kubernetes replaces a symbolic link next to a file, and editors
-// replace the file.
+// WatchDirs calls onChange at once and whenever something in the directories may have changed, and returns when ctx is done. It
+// watches directories and not files because Kubernetes replaces a symbolic link next to a file, and editors replace the file.
 //
 // dirs is called again each time. Its paths must be as filepath.Clean returns them, because the watcher lists its paths
 // in this form. If it returns none at first, onChange is never called.

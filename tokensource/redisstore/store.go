@@ -34,7 +34,7 @@ type Store struct {
 	entries       sync.Map // the open *entry values
 	onStateChange func(problem string)
 	mu            sync.Mutex
-	problem       string // empty: the store works. Not every account waits for one that is down
+	problem       string // the end of a sentence that begins with "it"; empty: the store works
 	retryAt       time.Time
 }
 
