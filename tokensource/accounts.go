@@ -27,9 +27,8 @@ type AccountsConfig struct {
 	Dir string
 	// Source is the configuration of every source. Its Account and Credentials are ignored.
 	Source Config
-	// OnAdded and OnRemoved, if not nil, are called for each named account that appears or disappears. OnSkipped is
-	// called for directories whose name is not a valid account name, and if Dir cannot be read. Run calls them, and
-	// NewAccounts calls OnSkipped.
+	// OnAdded and OnRemoved are called for each named account that appears or disappears, OnSkipped for each directory that is no
+	// account, and if Dir cannot be read. Run calls them, and NewAccounts OnSkipped. They may be nil.
 	OnAdded, OnRemoved func(account string)
 	OnSkipped          func(problem string)
 }
@@ -91,8 +90,8 @@ func (a *Accounts) Source(name string) (*Source, bool) {
 	return source, ok
 }
 
-// ReadEnvironments reads the environments of all accounts, by account, also while Run does not run. It leaves out those that
-// cannot be read.
+// ReadEnvironments reads the environments of all accounts, by account, with or without Run, and leaves out those that cannot be
+// read.
 func (a *Accounts) ReadEnvironments() map[string]Environment {
 	environments := map[string]Environment{}
 	for name, source := range *a.sources.Load() {

@@ -46,8 +46,7 @@ func HidePath(path string, err error) error {
 // name the path and what to do, and contain none of the content.
 func ReadSecretFile(path string) (Secret, error) { return parseFile(path, ParseSecret) }
 
-// ReadSecretLines reads secrets from a file, one a line, as ReadSecretFile reads one. Empty lines are ignored, but the file
-// must contain a secret.
+// ReadSecretLines reads secrets from a file as ReadSecretFile does, one a line, and at least one. Empty lines are ignored.
 func ReadSecretLines(path string) ([]Secret, error) { return parseFile(path, parseLines) }
 
 func parseLines(content []byte) ([]Secret, error) {

@@ -18,8 +18,7 @@ type CredentialSource struct {
 	ID, Secret CredentialField
 	// Restart says, in a sentence, what makes the broker use corrected files; empty if it reads them by itself.
 	Restart string
-	// EnvironmentDir is a directory with the optional files api_url, token_url, audience and scopes; empty for a set without an
-	// environment of its own.
+	// EnvironmentDir has the optional files api_url, token_url, audience and scopes; empty for a set without its own environment.
 	EnvironmentDir string
 }
 

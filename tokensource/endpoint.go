@@ -24,8 +24,8 @@ type TokenEndpoint struct {
 	URL      string
 	Audience string   // the audience parameter, which eTrusted requires; not sent if empty
 	Scopes   []string // RFC 6749 section 3.3; the parameter is not sent without scopes
-	// API is the base URL of the API that the tokens are for; empty for the broker's. It is not sent, but a Store keeps the tokens
-	// for one API apart from those for another.
+	// API is the base URL of the API that the tokens are for; empty for the broker's. It is not sent, but separates tokens in a
+	// Store.
 	API string
 	// Transport sends the requests. It is required.
 	Transport http.RoundTripper
@@ -115,8 +115,7 @@ var (
 	errNotGzip          = errors.New("it is not valid gzip")
 )
 
-// readBody returns the text of a response. Some servers compress it although Accept-Encoding forbids that, and some put a
-// byte order mark in front.
+// readBody returns the text of a response. Some servers compress it unasked, and some put a byte order mark in front.
 func readBody(r io.Reader) ([]byte, error) {
 	buffered := bufio.NewReader(r)
 	r = buffered

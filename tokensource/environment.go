@@ -14,8 +14,7 @@ import (
 	"etrusted-broker/internal/hostport"
 )
 
-// Environment is what an account has of its own in place of the broker's settings: an API, and the login server that issues tokens
-// for it. The zero value has nothing of its own.
+// Environment is an account's own API, and the login server that issues tokens for it. The zero value is the broker's.
 type Environment struct {
 	API *url.URL // scheme and host; nil: the broker's
 	// TokenURL, Audience and Scopes replace those of Config.Endpoint, unless they are empty.
@@ -68,8 +67,8 @@ const (
 	scopesFile   = "scopes"
 )
 
-// ReadEnvironment returns what the files in EnvironmentDir say. Its errors name the file and what it must contain, and nothing of
-// its content.
+// ReadEnvironment returns what the files in EnvironmentDir say. Its errors name the file and what it must contain, but not its
+// content.
 func (s CredentialSource) ReadEnvironment() (e Environment, err error) {
 	if s.EnvironmentDir == "" {
 		return e, nil

@@ -151,8 +151,7 @@ func rejectedError(status int, code string) *RefreshError {
 	return refreshErr
 }
 
-// blockedError is the error for a response that refuses the request but is not an OAuth error: a firewall's block page,
-// for example. It says nothing about the credentials.
+// blockedError is the error for a response that refuses the request but is not an OAuth error, such as a firewall's block page.
 func blockedError(status int, body []byte) *RefreshError {
 	return &RefreshError{
 		Outcome: OutcomeUnavailable,

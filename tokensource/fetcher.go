@@ -9,9 +9,8 @@ import (
 )
 
 const (
-	// requestTimeout limits a token request. It is long, because a login server that always takes 12 s must yield tokens. With
-	// the pause of a second after it, it is a multiple of hedgeAfter: while a token is needed, there is a new request every
-	// 5 s, also from one attempt to the next.
+	// requestTimeout limits a token request. It is long, because a login server that always takes 12 s must yield tokens. With the
+	// pause of a second after it, it is a multiple of hedgeAfter: while a token is needed, there is a new request every 5 s.
 	requestTimeout = 29 * time.Second
 
 	// hedgeAfter is how long a token request runs before a second one looks whether new connections are answered, and how
@@ -33,8 +32,8 @@ type fetcher struct {
 	seen       Lease
 	seenAt     time.Time
 	unresolved int
-	// fallbackAt is when this broker fetches without the lease; zero if it need not. random spreads that time over the brokers,
-	// and stays the same until there is a token.
+	// fallbackAt is when this broker fetches without the lease, or zero. random, fixed until there is a token, spreads it over the
+	// brokers.
 	fallbackAt  time.Time
 	random      float64
 	peerFetches atomic.Bool // another broker has the lease, although this one has a token request in flight
@@ -69,7 +68,7 @@ type fetchResult struct {
 	ended    time.Time
 	// fromPeer means that another broker made the token request, if there was one.
 	fromPeer bool
-	// next is when to try again; failures and rejections count those in a row of all brokers. All are zero if the token is not
+	// next is when to try again; failures and rejections count those in a row of all brokers. All are zero for a token that is not
 	// shared.
 	next                 time.Time
 	failures, rejections int
@@ -77,8 +76,7 @@ type fetchResult struct {
 
 func (r fetchResult) isPending() bool { return r.token == nil && r.failure == nil }
 
-// fetch makes an attempt to replace the known token, once FetchSemaphore allows it. It reports false if ctx is done before the
-// attempt ends; that counts as no failure.
+// fetch makes an attempt to replace the known token, once FetchSemaphore allows it. It reports false if ctx ends the attempt.
 func (f *fetcher) fetch(ctx context.Context, known *token) (fetchResult, bool) {
 	if semaphore := f.source.config.FetchSemaphore; semaphore != nil {
 		select {

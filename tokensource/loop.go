@@ -17,14 +17,13 @@ type loop struct {
 
 	readAt   time.Time    // when to read the credentials again; zero: when a change is signalled
 	modified [6]time.Time // of their files, when they were last read
-	// storeCheckAt is when to check the store for a token after its notification; zero: there was none. storeCheckedAt is the time of
-	// the last check.
+	// storeCheckAt is when to check the store after its notification; zero: there was none. storeCheckedAt is when it was last
+	// checked.
 	storeCheckAt, storeCheckedAt time.Time
 }
 
-// Run fetches the token and keeps it fresh until ctx is done. After that the last token remains available until it
-// expires, and waiting requests fail. Failed token requests do not end Run: they are reported to OnRefresh and in
-// Snapshot. Run must be called at most once.
+// Run fetches the token and keeps it fresh until ctx is done. After that the last token remains available until it expires, and
+// waiting requests fail. Failures are reported to OnRefresh and in Snapshot. Run must be called at most once.
 func (s *Source) Run(ctx context.Context) {
 	defer s.publish(func(next *state) { next.stopped = true })
 	l := &loop{Source: s, readAt: time.Now()}
@@ -68,9 +67,9 @@ func (l *loop) nextAction() (at time.Time, do func(context.Context)) {
 	return at, do
 }
 
-// nextRefresh returns when to refresh the token: when the next attempt is due, or at once if the token has ended early. After a
-// failed attempt the pause stands, and so does that while another broker fetches; but a jump of the wall clock ends the pause,
-// because the login server has not been asked since.
+// nextRefresh returns when the next attempt is due: at once if the token has ended early, except in a pause after a failed
+// attempt, or while another broker fetches. A jump of the wall clock ends a pause, because the login server has not been asked
+// since.
 func (l *loop) nextRefresh() time.Time {
 	current, now := l.state.Load(), time.Now()
 	switch last := current.token; {
@@ -81,8 +80,6 @@ func (l *loop) nextRefresh() time.Time {
 	return current.NextAttempt
 }
 
-// refresh makes one attempt and publishes its result. A failure changes only the counters and the time of the next
-// attempt: the current token stays until it expires.
 func (l *loop) refresh(ctx context.Context) {
 	result, ok := l.inUse.fetch(ctx, l.known())
 	switch {
@@ -115,8 +112,8 @@ func (l *loop) checkStore(ctx context.Context) {
 	}
 }
 
-// scheduleStoreCheck schedules a look. All brokers are notified at once, so one that has a token waits for a random time. Anyone who
-// can write to the store can notify without end, so there is a pause between two looks.
+// scheduleStoreCheck spreads the checks of brokers that have a token, because all are notified at once. Anyone who can write to
+// the store can notify without end, so there is a pause between two checks.
 func (l *loop) scheduleStoreCheck() {
 	now := time.Now()
 	storeCheckAt := later(now, l.storeCheckedAt.Add(minRefreshInterval))

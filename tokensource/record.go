@@ -73,8 +73,8 @@ func (l *loop) tokenNeededSinceLastCall() bool { return l.unserved.Swap(false) |
 // known returns the token, which may have expired.
 func (l *loop) known() *token { return cmp.Or(l.state.Load().token, l.inUse.expiredToken()) }
 
-// shortenPause shortens the pause after a failed attempt, because a request has begun to wait, or the API has refused the token. If
-// all brokers pause, the fetcher decides how long.
+// shortenPause shortens the pause after a failed attempt, because a request waits now, or the API has refused the token. If all
+// brokers pause, the fetcher decides how long.
 func (l *loop) shortenPause() {
 	current := l.state.Load()
 	var at time.Time
@@ -132,8 +132,7 @@ func (f *failures) pause(unproven bool, known *token, needed bool) time.Duration
 	return min(nextPause(f.last, f.count, remaining, needed, f.random), nextPause(f.last, f.count, known.usableFor(f.at), needed, f.random))
 }
 
-// publish replaces the state with a changed copy and wakes those who wait for it. Only the loop's goroutine calls it, so
-// no change is lost.
+// publish replaces the state with a changed copy and wakes those who wait for it. Only the loop's goroutine may call it.
 func (s *Source) publish(change func(next *state)) *state {
 	previous := s.state.Load()
 	next := *previous
@@ -156,7 +155,6 @@ type RefreshEvent struct {
 	Err *RefreshError
 	// ConsecutiveFailures counts this failure and those before it since the last success; 0 on success.
 	ConsecutiveFailures int
-	// Remaining is how long the current token is still valid: the new one, or the one that a failure left in place. It is
-	// 0 without a token.
+	// Remaining is how long the current token, new or old, is still valid; 0 without one.
 	Remaining time.Duration
 }

@@ -36,12 +36,12 @@ type CredentialReload struct {
 	Next           time.Duration // until the next attempt, if the files do not change before; 0 on success
 }
 
-// minCandidateInterval is the minimum time between attempts with two different sets, so that a program that writes the files in a
-// loop does not flood the login server.
+// minCandidateInterval is between attempts with two different sets: a program that rewrites the files must not flood the login
+// server.
 const minCandidateInterval = time.Second
 
-// candidate is a changed set that has not yielded a token yet, with its fetcher; that is nil if the set is not in the files any
-// more. The zero value means that there is no changed set.
+// candidate is a changed set that has not yielded a token yet; zero without one. Its fetcher is nil if it is no longer in the
+// files.
 type candidate struct {
 	*fetcher
 	failures
@@ -80,8 +80,8 @@ func (c *candidate) forgetFailures() {
 	c.failures = failures{last: c.last, at: c.at}
 }
 
-// reloadCredentials reads the credentials and, if they have changed, tries the new set: make before break. Only a set
-// that yields a token replaces the old one, together with its token. It reports whether that has happened.
+// reloadCredentials reads the credentials and, if they have changed, tries the new set. Only a set that yields a token replaces
+// the old one, together with its token. It reports whether that has happened.
 func (l *loop) reloadCredentials(ctx context.Context) (replaced bool) {
 	l.readAt = time.Time{}
 	modified := l.config.Credentials.modified() // before reading, so that no later change is missed
@@ -120,9 +120,8 @@ func (l *loop) reloadCredentials(ctx context.Context) (replaced bool) {
 	return l.tryCandidate(ctx, set)
 }
 
-// mayBeHalfWritten reports whether the files must have settled before they are read: if one was written since the source was created,
-// or if there may be an environment. Otherwise the pair of an account that is being created would reach the wrong login server, because
-// the file that names the right one is written last.
+// mayBeHalfWritten reports whether the files must settle before they are read. Otherwise the pair of an account that is being
+// created would reach the wrong login server, because the file that names the right one is written last.
 func (l *loop) mayBeHalfWritten(modified [6]time.Time) bool {
 	isNew := func(at time.Time) bool { return at.After(l.created) }
 	return l.config.Credentials.EnvironmentDir != "" || slices.ContainsFunc(modified[:], isNew)
@@ -227,8 +226,8 @@ func (l *loop) publishPendingReload(reload CredentialReload) {
 	l.config.OnReload(reload)
 }
 
-// credentialsUnreadable keeps the current set. Before the first set, waiting requests fail at once. The same failure is not
-// reported at every read.
+// credentialsUnreadable keeps the current set, and reports each failure once. Before the first set, waiting requests fail at
+// once.
 func (l *loop) credentialsUnreadable(err error) {
 	const rereadInterval = 5 * time.Minute // even if no change is noticed
 	l.readAt = time.Now().Add(rereadInterval)

@@ -62,8 +62,8 @@ func isRejectionCode(code string) bool {
 	return false
 }
 
-// retryAfter parses a Retry-After header (RFC 9110 section 10.2.3): seconds, or a date. It returns zero if the header
-// is missing or invalid, or if the date has passed.
+// retryAfter parses a Retry-After header (RFC 9110 section 10.2.3): seconds, or a date. It returns zero without a valid future
+// one.
 func retryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {

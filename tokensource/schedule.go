@@ -8,17 +8,15 @@ import (
 
 // The timing of token requests.
 const (
-	// clockCheckInterval is how often a sleeping loop checks the wall clock. Its timer runs on the monotonic clock, which
-	// stops while a machine is suspended: without the check, a laptop would wake up with an expired token and sleep for
-	// the rest of the refresh interval.
+	// clockCheckInterval is how often a sleeping loop checks the wall clock. Its timer runs on the monotonic clock, which stops
+	// while a machine is suspended: without the check, a laptop would wake up with an expired token and sleep on.
 	clockCheckInterval = 10 * time.Second
 
-	// minRefreshInterval is the minimum time between two refreshes, so that odd responses (a lifetime of one second from a server
-	// that takes as long) do not cause a busy loop.
+	// minRefreshInterval is between two refreshes, so that odd responses, such as a lifetime of one second, cause no busy loop.
 	minRefreshInterval = 100 * time.Millisecond
 
-	// maxLifetime limits the lifetime that a response may state: a typo in a server's configuration must not keep a token
-	// for years. It also keeps duration arithmetic far from overflow.
+	// maxLifetime limits the lifetime that a response may state: a server's typo must not keep a token for years, or overflow a
+	// duration.
 	maxLifetime = 24 * time.Hour
 
 	// defaultLifetime is assumed if a response states none. It is what eTrusted issues.
@@ -27,15 +25,14 @@ const (
 	minBackoff = time.Second
 	maxBackoff = 30 * time.Second
 
-	// maxRetryAfter limits Retry-After: a login server that still says "in an hour" after its outage has ended must not
-	// keep every shop down.
+	// maxRetryAfter limits Retry-After: a server that still says "in an hour" after its outage must not keep every shop down.
 	maxRetryAfter = 5 * time.Minute
 
 	// lastAttemptBefore is how long before the end of the token there is an attempt, whatever Retry-After says.
 	lastAttemptBefore = 5 * time.Second
 
-	// maxLease is how long a lease lasts, and so how long the other brokers wait for one that died while it was fetching. A
-	// login server mostly answers within a second.
+	// maxLease is how long a lease lasts, and so how long the others wait for a leader that died. A login server mostly takes a
+	// second.
 	maxLease = 15 * time.Second
 
 	// maxJitter is over how long brokers that share a token spread if they would otherwise act at once.
@@ -44,13 +41,13 @@ const (
 	// followerHeadStart is how long the other brokers can try before one whose attempt has failed tries again.
 	followerHeadStart = maxJitter / 4
 
-	// lostRaceWait is how long a broker that lost a race for the lease waits at least before it fetches without it: by then it
-	// has seen the lease of the winner, unless the store is not to be trusted.
+	// lostRaceWait is how long a broker that lost a race for the lease waits at least before it fetches without it: by then it has
+	// seen the lease of the winner, unless the store is not to be trusted.
 	lostRaceWait = 2 * time.Second
 )
 
-// refreshDue returns when to refresh a token: at 80 % of its lifetime, less up to 10 % jitter, so that replicas that
-// started together drift apart. jitter is in [0, 1).
+// refreshDue returns when to refresh a token: at 80 % of its lifetime, less up to 10 % jitter, so that replicas that started
+// together drift apart. jitter is in [0, 1).
 func refreshDue(issued time.Time, lifetime time.Duration, jitter float64) time.Time {
 	return issued.Add(time.Duration((0.8 - 0.1*jitter) * float64(lifetime)))
 }
@@ -68,8 +65,8 @@ func followerRefreshAt(issued time.Time, lifetime time.Duration, jitter float64)
 }
 
 // fallbackTime returns when a broker fetches without the lease: at least minWait from now, unless its token ends before. While a
-// token serves, that is from 80 to 90 % of its lifetime: later would look like a failed refresh, for which there is an alert.
-// random is in [0, 1), and the jitter of followerRefreshAt, so that brokers that lose the store spread evenly.
+// token is fully valid, that is from 80 to 90 % of its lifetime: later would look like a failed refresh, for which there is an
+// alert. random is in [0, 1), and the jitter of followerRefreshAt, so that brokers that lose the store spread evenly.
 func fallbackTime(known *token, now time.Time, minWait time.Duration, random float64) time.Time {
 	if !known.fullyValid(now) {
 		return now.Add(minWait + time.Duration(random*float64(maxJitter)))
@@ -87,7 +84,7 @@ func capAtQuarterOfRemaining(limit time.Duration, known *token, now time.Time) t
 	return limit
 }
 
-// leaseWait returns how long a broker waits from now for the lease of another: how long that lasts is what the store says. Other
+// leaseWait returns how long a broker waits from now for the lease of another, of which the store says how long it lasts. Other
 // brokers may not know that the API refuses the token.
 func leaseWait(lease Lease, known *token, now time.Time) time.Duration {
 	limit := maxLease
@@ -100,8 +97,8 @@ func leaseWait(lease Lease, known *token, now time.Time) time.Duration {
 	return min(lease.Remaining, capAtQuarterOfRemaining(limit, known, now))
 }
 
-// storeTimeout limits how long an attempt waits for the store before it sends a token request. While no token is fully valid, requests may
-// be waiting. random, in [0, 1), spreads brokers that lose the store; fallbackTime has passed by then.
+// storeTimeout limits how long an attempt waits for the store before it sends a token request, for which requests may be waiting.
+// random, in [0, 1), spreads brokers that lose the store; fallbackTime has passed by then.
 func storeTimeout(known *token, now time.Time, random float64) time.Duration {
 	if known.fullyValid(now) {
 		return 2 * time.Second
@@ -123,11 +120,11 @@ func leaderPause(failed Lease, known *token, now time.Time, random float64) time
 	return pause
 }
 
-// nextPause returns the pause from the end of a failed attempt to the next one, if the credentials do not count as
-// rejected. It is at least a second, and exponential with full jitter up to 30 s, except that a token must not expire, and
-// requests must not wait, because of it. Retry-After is a lower bound, except that there is always an attempt shortly
-// before the token's end; after that only a 429's counts. In the first second after a token's end, a login server that still sends
-// that token is asked again at once: it sends a new one as soon as it, too, counts the old one as expired.
+// nextPause returns the pause from the end of a failed attempt to the next one, if the credentials do not count as rejected. It
+// is at least a second, and exponential with full jitter up to 30 s, except that a token must not expire, and requests must not
+// wait, because of it. Retry-After is a lower bound, except that there is always an attempt shortly before the token's end; after
+// that only a 429's counts. In the first second after that end, a login server that still sends that token is asked again at
+// once: it sends a new one as soon as it, too, counts the old one as expired.
 //
 // failures counts the consecutive failures, from 1. remaining is what was left of the token when the attempt ended; it is
 // negative once requests have been without a token for that long. needed means that requests wait for a token, or have

@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// endPause lets the next fetch send a token request, although the last one has failed. An attempt of another broker, which may have
-// the same reason, still counts.
+// endPause lets the next fetch send a token request after a failure. An attempt of another broker still counts.
 func (f *fetcher) endPause() {
 	if f.seen.Failure != nil {
 		f.seen.Remaining = 0
@@ -27,7 +26,6 @@ func (f *fetcher) stored(ctx context.Context, known *token) (fetchResult, bool) 
 	return f.adopt(shared.Token, known)
 }
 
-// countStoreError counts an error of the store.
 func (f *fetcher) countStoreError(err error) (failed bool) {
 	if err != nil {
 		f.source.storeErrors.Add(1)

@@ -27,20 +27,19 @@ type Snapshot struct {
 	LastFailureAt time.Time
 	// NextAttempt is when the next token request is due.
 	NextAttempt time.Time
-	// RequestsWaited counts the requests that had to wait for a token, and Invalidations the tokens replaced because the
-	// API refused them.
+	// RequestsWaited counts the requests that waited for a token, and Invalidations the tokens replaced because the API refused
+	// them.
 	RequestsWaited, Invalidations uint64
 	// Shared means that the token is shared with other brokers through a store. The next four fields are zero without one.
 	Shared bool
-	// FromPeer means that another broker made the last token request: LastFailure and LastSuccess describe it, Refreshes
-	// and LastDuration do not.
+	// FromPeer means that another broker made the last token request, which Refreshes and LastDuration do not include.
 	FromPeer bool
 	// StoreHits counts the tokens taken from the store, and StoreErrors the failed store operations.
 	StoreHits, StoreErrors uint64
 	// HoldsLease reports whether this broker fetched the valid token with the lease; it then usually fetches the next one too.
 	HoldsLease bool
-	// Reloads counts the changes of the credentials by outcome, in the order of ReloadOutcomes, and LastChange is when
-	// the current pair was taken into use.
+	// Reloads counts the changes of the credentials in the order of ReloadOutcomes. LastChange is when the current pair was taken
+	// into use.
 	Reloads    [len(ReloadOutcomes)]uint64
 	LastChange time.Time
 	// PendingReload says why the credentials that were last read are not in use; nil if they are. It must not be modified.

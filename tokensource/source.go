@@ -1,9 +1,9 @@
 // Package tokensource keeps OAuth 2.0 access tokens fresh. It fetches them in the background, ahead of need, with the
 // client credentials grant (RFC 6749 section 4.4).
 //
-// A Source has one fetcher, its Run loop. Nothing else sends token requests, and Run uses its own context: a request that
-// is cancelled cannot cancel a refresh that others wait for. Readers take the token with one atomic load, from a state
-// that is replaced as a whole and never modified.
+// A Source has one fetcher, its Run loop. Nothing else sends token requests, and Run uses its own context: a request that is
+// cancelled cannot cancel a refresh that others wait for. Readers take the token with one atomic load, from a state that is never
+// modified.
 //
 // Despite the package's name, a Source is not an oauth2.TokenSource: Current returns the value of an Authorization
 // header, and never waits.
@@ -31,8 +31,8 @@ type Config struct {
 	Endpoint TokenEndpoint
 	// Store, if not nil, shares the token with other brokers that have the same credentials.
 	Store Store
-	// FetchSemaphore, if not nil, limits concurrent token requests to its capacity, over all sources that share it. One that
-	// takes longer than two seconds no longer counts.
+	// FetchSemaphore, if not nil, limits concurrent token requests of all sources that share it. After two seconds one no longer
+	// counts.
 	FetchSemaphore chan struct{}
 	// OnRefresh, if not nil, is called after each token request, of this or another broker, and OnReload after each
 	// change of the credentials. Run calls them on its goroutine, so they must return quickly.
@@ -116,9 +116,8 @@ func (s *Source) Current() (authorization string, api *url.URL, ok bool) {
 	return "", nil, false
 }
 
-// Wait returns what Current returns, as soon as there is a valid token. Its error is a *problem.Problem: see ErrNoToken. It
-// fails at once if waiting is useless (the credentials are rejected, or Run has ended), and when ctx is done; the error
-// then wraps ctx.Err().
+// Wait returns what Current returns, as soon as there is a valid token. Its error is a *problem.Problem: see ErrNoToken. It fails
+// at once if waiting is useless (the credentials are rejected, or Run has ended), and when ctx is done; then it wraps ctx.Err().
 func (s *Source) Wait(ctx context.Context) (authorization string, api *url.URL, err error) {
 	for waited := false; ; waited = true {
 		current := s.state.Load()
@@ -167,11 +166,11 @@ func (s *Source) WaitNewer(ctx context.Context, old string) (authorization strin
 // Invalidate marks the token with this header value for replacement, because the API refused it with 401 before its
 // expiry. It reports whether WaitNewer can return another, now or soon.
 //
-// Until the new token arrives, Current keeps returning the refused one: an app that requests something it has no
-// permission for must not block its other requests, and during a login server outage, a token that the API may still
-// accept elsewhere is better than none. A token that was just fetched is not replaced: another would be no better, and
-// the login server would get a request for every 401. But the previous one may be, because an API with several servers
-// learns of a token, or of its signing key, later than the broker.
+// Until the new token arrives, Current keeps returning the refused one: an app that requests something it has no permission for
+// must not block its other requests, and in an outage, a token that the API may still accept elsewhere is better than none. A
+// token that was just fetched is not replaced: another would be no better, and the login server would get a request for every
+// 401. But the previous one may be, because an API with several servers learns of a token, or of its signing key, later than the
+// broker.
 func (s *Source) Invalidate(authorization string) bool {
 	current, now := s.state.Load(), time.Now()
 	last := current.token
@@ -198,7 +197,7 @@ func (s *Source) Invalidate(authorization string) bool {
 }
 
 // MarkAccepted records that the API has accepted the token with this header value, which WaitNewer returned. If it is the
-// previous token, all requests use it until the newer one is ten seconds old. If it is the newer one, all use that.
+// previous one, all requests use it until the newer one is ten seconds old; if it is the newer one, all use that.
 func (s *Source) MarkAccepted(authorization string) {
 	current := s.state.Load()
 	switch last := current.token; {

@@ -6,10 +6,9 @@ import (
 	"time"
 )
 
-// token is an access token (RFC 6749 section 1.4) and its lifetime. Once published, it is immutable except for notAcceptedFor and
-// refusedAt.
+// token is an access token (RFC 6749 section 1.4). Once published, it is immutable except for notAcceptedFor and refusedAt.
 type token struct {
-	// authorization is the complete value of the Authorization header (RFC 6750 section 2.1), built once and not for each request.
+	// authorization is the value of the Authorization header (RFC 6750 section 2.1), built once and not for each request.
 	authorization string
 	// api is the base URL of the only API that it may be sent to; nil: the broker's.
 	api *url.URL
@@ -18,14 +17,13 @@ type token struct {
 	issued   time.Time
 	received time.Time
 	lifetime time.Duration
-	// wallExpiry is when it expires by the wall clock; zero: unknown. The monotonic clock counts, but it stops while a
-	// machine is suspended: see fullyValid.
+	// wallExpiry is when it expires by the wall clock; zero: unknown. The monotonic clock, which counts, stops in a suspend: see
+	// fullyValid.
 	wallExpiry time.Time
 	// notAcceptedFor is how long after received, as a time.Duration, the previous token is used instead, because the API does
 	// not accept this one yet: its nbf claim says so, or the API does not know it everywhere.
 	notAcceptedFor atomic.Int64
-	// refusedAt is when the API refused it before its expiry, so that another is fetched at once; nil: it did not. See
-	// Source.Invalidate.
+	// refusedAt is when the API refused it before its expiry; nil: it did not. See Source.Invalidate.
 	refusedAt atomic.Pointer[time.Time]
 	// fence is the fencing token of a shared token (see SharedToken); 0: it is not shared.
 	fence int64
@@ -34,8 +32,8 @@ type token struct {
 	refreshAt time.Time // when the next token is requested
 }
 
-// minTokenAge is how old a token must be before a 401 of the API replaces it. Otherwise an API that refuses every token
-// would cause a token request for each API request.
+// minTokenAge is how old a token must be before a 401 of the API replaces it: an API that refuses every token must not cause a
+// token request for each API request.
 const minTokenAge = 10 * time.Second
 
 // valid reports whether the token has not expired by the monotonic clock. A nil token is not valid.
@@ -43,9 +41,8 @@ func (t *token) valid(now time.Time) bool {
 	return t != nil && t.remaining(now) > 0
 }
 
-// fullyValid reports whether there is no need to replace the token at once. A token that has expired only by the wall clock
-// is valid, but not fully: either the clock has been set, and the token is as good as before; or the machine was
-// suspended, and the first 401 replaces it.
+// fullyValid reports whether there is no need to replace the token at once. One that has expired only by the wall clock is not
+// fully valid: the clock was set, and it is as good as before; or the machine was suspended, and the first 401 replaces it.
 func (t *token) fullyValid(now time.Time) bool {
 	return t.valid(now) && !t.isRefused() && !t.expiredByWallClock(now)
 }
@@ -78,8 +75,7 @@ func (t *token) remaining(now time.Time) time.Duration {
 	return t.lifetime - now.Sub(t.issued)
 }
 
-// usableFor returns what counts for the schedule: what remains until the token expires or, if that was earlier, the API refused it. It
-// is negative afterwards.
+// usableFor returns what remains until the token expires or, if that was earlier, the API refused it; negative afterwards.
 func (t *token) usableFor(now time.Time) time.Duration {
 	if refusedAt := t.refusedAt.Load(); refusedAt != nil {
 		return min(refusedAt.Sub(now), t.remaining(now))
@@ -92,8 +88,8 @@ func (t *token) expires() time.Time {
 	return t.issued.Round(0).Add(t.lifetime)
 }
 
-// capAtKnownExpiry shortens the lifetime of a token that the login server has sent before, from a cache: it ends when it was known to end. It
-// reports whether the token is one of the known ones, which may be nil.
+// capAtKnownExpiry shortens the lifetime of a token that the login server has sent before, from a cache. It reports whether the
+// token is one of the known ones, which may be nil.
 func (t *token) capAtKnownExpiry(known ...*token) (isKnown bool) {
 	for _, k := range known {
 		if k.has(t.authorization) {
@@ -122,8 +118,7 @@ func (t *token) shared() SharedToken {
 	return SharedToken{AccessToken: accessToken, FencingToken: t.fence, Issued: t.issued.Round(0), Lifetime: t.lifetime, NotBefore: notBefore}
 }
 
-// token returns a token of the store as a broker uses it; nil without one, or if it is not well-formed, because it goes into
-// requests unchanged.
+// token returns a token of the store as a broker uses it; nil without one, or if it could change the requests that it goes into.
 func (s SharedToken) token(now time.Time) *token {
 	if !isB64Token(s.AccessToken.Reveal()) || s.Remaining > s.Lifetime || s.Lifetime > maxLifetime {
 		return nil

@@ -62,8 +62,8 @@ type claims struct {
 	NotBefore float64 `json:"nbf"`
 }
 
-// parseClaims returns the claims of a JWT. It does not verify the signature: the token came over TLS from the server that
-// issued it. It returns zero claims if the token is not a JWT.
+// parseClaims returns the claims of a JWT; zero for another token. The signature is not verified: the token came over TLS from
+// its issuer.
 func parseClaims(accessToken string) (parsed claims) {
 	segments := strings.Split(accessToken, ".")
 	if len(segments) != 3 {

@@ -11,16 +11,15 @@ import (
 )
 
 const (
-	// settleTime is how long no event must occur before a change is reported: an ID and a secret are written one after
-	// the other, and editors write in several steps. Files that were complete before they were moved to their place need only
-	// movedSettleTime. With it, a key that is removed from a file in place is refused within a second.
+	// settleTime is how long no event must occur before a change is reported: an ID and a secret are written one after the other.
+	// Files that were complete before they were moved to their place need only movedSettleTime: a removed key is refused within a
+	// second.
 	settleTime      = 900 * time.Millisecond
 	movedSettleTime = 200 * time.Millisecond
 	// maxSettleTime is when a change is reported although events continue.
 	maxSettleTime = 5 * time.Second
-	// pollInterval is for file systems without events (network mounts, some container runtimes) and for directories
-	// that do not exist yet. Reading some small files costs nothing. A file that had not settled is read with the next poll,
-	// within the 8 s that docs/rotation.md promises.
+	// pollInterval is for file systems without events (network mounts, some container runtimes) and for directories that do not
+	// exist yet. A file that had not settled is read with the next poll, within the 8 s that docs/rotation.md promises.
 	pollInterval = 7 * time.Second
 )
 
@@ -44,8 +43,8 @@ func (t Trigger) Pull() {
 // dirs is called again each time. Its paths must be as filepath.Clean returns them, because the watcher lists its paths
 // in this form. If it returns none at first, onChange is never called.
 //
-// Where there are no events, onChange is still called every 7 s. It is also called when now, which may be nil, is
-// pulled, and again once files that were being written then have settled. All calls are made from one goroutine.
+// Where there are no events, onChange is still called every 7 s, and also when now, which may be nil, is pulled, and again once
+// files that were being written then have settled. All calls are made from one goroutine.
 func WatchDirs(ctx context.Context, dirs func() []string, now Trigger, onChange func()) {
 	if len(dirs()) == 0 {
 		<-ctx.Done() // all values come from the environment, which cannot change

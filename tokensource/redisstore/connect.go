@@ -79,8 +79,8 @@ func ParseURL(text string) (Options, error) {
 	return Options{universal: o, Plaintext: plaintext}, nil
 }
 
-// newDialFunc connects within operationTimeout, including the TLS handshake of the scheme rediss. The keep-alives are more frequent than the
-// idle timeouts of most firewalls, so a broken connection is noticed after a minute.
+// newDialFunc connects within operationTimeout, TLS handshake included. The keep-alives are more frequent than the idle timeouts
+// of most firewalls, so a broken connection is noticed after a minute.
 func newDialFunc(scheme string) func(context.Context, string, string) (net.Conn, error) {
 	plain := &net.Dialer{Timeout: operationTimeout, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}}
 	dial := plain.DialContext
@@ -93,8 +93,7 @@ func newDialFunc(scheme string) func(context.Context, string, string) (net.Conn,
 	}
 }
 
-// maxReply limits a reply, in bytes and in 64 bytes for each unit of an announced length. The largest reply is the list of a
-// Cluster's commands.
+// maxReply limits a reply, in bytes and in 64 bytes for each unit of an announced length. The longest lists a Cluster's commands.
 const maxReply = 8 << 20
 
 // replyLimitedConn limits the size of a reply. go-redis allocates whatever length a reply announces, and reads nested lists

@@ -121,8 +121,8 @@ func recoverPanic(err *error) {
 	}
 }
 
-// SelfTest makes each kind of request to the store once, with an entry that no broker uses, and closes the connections. The
-// error is the end of a sentence that begins with "it".
+// SelfTest makes each kind of request to the store once, and closes the connections. Its error is the end of a sentence with
+// "it".
 func (s *Store) SelfTest(ctx context.Context) error {
 	defer func() { _ = s.client.Close() }()
 	test := tokensource.NewSecret("test")
@@ -153,8 +153,8 @@ func (s *Store) ready() error {
 	return nil
 }
 
-// noteResult records the result of a request, and returns what may be said of its error. It calls onStateChange under the lock, so
-// that the last call is about the current state.
+// noteResult records the result of a request, and returns what may be said of its error. onStateChange is called under the lock:
+// its last call is about the current state.
 func (s *Store) noteResult(err error) error {
 	problem := ""
 	if err != nil {
