@@ -1,7 +1,6 @@
 package tokensource
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,8 +46,7 @@ func IsAccountName(name string) bool {
 // Accounts holds the sources of all accounts. While Run runs, it adds, updates and removes them as their files change.
 // All methods are safe for concurrent use, except Run, which must be called at most once.
 type Accounts struct {
-	config  AccountsConfig
-	created time.Time
+	config AccountsConfig
 	// sources is replaced as a whole by Run's goroutine and never modified. It has the default account under DefaultAccount.
 	sources    atomic.Pointer[map[string]*Source]
 	rereads    filewatch.Trigger
@@ -59,7 +57,8 @@ type Accounts struct {
 
 // NewAccounts returns the accounts that exist now. An error says what is wrong with Dir or the configuration.
 func NewAccounts(config AccountsConfig) (*Accounts, error) {
-	if err := config.Source.validate(); err != nil {
+	config.Source.created = time.Now() // the files of a new account may be half written
+	if _, err := New(config.Source); err != nil {
 		return nil, err
 	}
 	for _, callback := range []*func(string){&config.OnAdded, &config.OnRemoved, &config.OnSkipped} {
@@ -68,7 +67,7 @@ func NewAccounts(config AccountsConfig) (*Accounts, error) {
 		}
 	}
 	config.Source.FetchSemaphore = make(chan struct{}, maxConcurrentFetches)
-	a := &Accounts{config: config, created: time.Now(), rereads: filewatch.NewTrigger(), skipped: map[string]bool{}}
+	a := &Accounts{config: config, rereads: filewatch.NewTrigger(), skipped: map[string]bool{}}
 	if config.Dir != "" {
 		a.config.Dir = filepath.Clean(config.Dir)
 	}
@@ -104,17 +103,15 @@ func (a *Accounts) ReadEnvironments() map[string]Environment {
 
 // Snapshots returns a snapshot of each account: the default account first, then the others by name.
 func (a *Accounts) Snapshots() []Snapshot {
+	sources := *a.sources.Load()
 	var snapshots []Snapshot
-	for _, source := range *a.sources.Load() {
-		snapshots = append(snapshots, source.Snapshot())
-	}
-	position := func(s Snapshot) string {
-		if s.Account == DefaultAccount {
-			return ""
+	for _, name := range slices.Sorted(maps.Keys(sources)) {
+		at := len(snapshots)
+		if name == DefaultAccount {
+			at = 0
 		}
-		return s.Account
+		snapshots = slices.Insert(snapshots, at, sources[name].Snapshot())
 	}
-	slices.SortFunc(snapshots, func(x, y Snapshot) int { return cmp.Compare(position(x), position(y)) })
 	return snapshots
 }
 
@@ -219,8 +216,7 @@ func (a *Accounts) newSource(name string) *Source {
 			ID: CredentialField{Name: id, File: id}, Secret: CredentialField{Name: secret, File: secret}, EnvironmentDir: dir,
 		}
 	}
-	source := newSource(config)
-	source.created = a.created // the files of a new account may be half written
+	source, _ := New(config) // which NewAccounts has checked
 	return source
 }
 

@@ -76,11 +76,7 @@ func isRejection(failure *RefreshError) bool {
 
 // isTemporary reports whether a status means that the same request may succeed later.
 func isTemporary(status int) bool {
-	switch status {
-	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
-		return true
-	}
-	return status >= 500
+	return status >= 500 || status == http.StatusRequestTimeout || status == http.StatusTooEarly || status == http.StatusTooManyRequests
 }
 
 // The problems of Source.Wait and Source.WaitNewer. The errors that these return have the code of one of them, a Detail and
@@ -149,15 +145,6 @@ func rejectedError(status int, code string) *RefreshError {
 		refreshErr.Advice = "Check ETRUSTED_SCOPES: the client does not have one of these scopes."
 	}
 	return refreshErr
-}
-
-// blockedError is the error for a response that refuses the request but is not an OAuth error, such as a firewall's block page.
-func blockedError(status int, body []byte) *RefreshError {
-	return &RefreshError{
-		Outcome: OutcomeUnavailable,
-		Reason:  fmt.Sprintf("something between the broker and the login server refused the request (%d, %s)", status, bodyKind(body)),
-		Advice:  "Often it is a firewall or a proxy that filters requests: let it pass POST requests from this machine to the URL in ETRUSTED_TOKEN_URL. The broker retries automatically.",
-	}
 }
 
 func invalidResponseError(detail string) *RefreshError {

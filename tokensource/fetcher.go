@@ -43,7 +43,7 @@ type fetcher struct {
 func (s *Source) newFetcher(set CredentialSet) *fetcher {
 	f := &fetcher{source: s, set: set, endpoint: set.Environment.Endpoint(s.config.Endpoint), created: time.Now(), random: random()}
 	if s.config.Store != nil {
-		f.entry = s.config.Store.Entry(set.Credentials, f.endpoint, func() { signal(s.notified) })
+		f.entry = s.config.Store.Entry(set.Credentials, f.endpoint, s.notified.Pull)
 	}
 	return f
 }
@@ -111,7 +111,7 @@ func (f *fetcher) fetchFromLogin(ctx context.Context) (fetchResult, bool) {
 	if fresh := result.token; fresh != nil {
 		current := f.source.state.Load()
 		isKnown := fresh.capAtKnownExpiry(current.token, current.previous)
-		fresh.refreshAt = refreshDue(fresh.issued, fresh.lifetime, random())
+		fresh.refreshAt = refreshDue(fresh.issued, fresh.lifetime, ownSpread, random())
 		if !fresh.valid(result.ended) {
 			result.token = nil
 			result.failure = &RefreshError{Outcome: OutcomeUnavailable, Reason: "the token had already expired when it arrived", Advice: outageAdvice, sentAgain: isKnown}

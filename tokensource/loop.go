@@ -10,7 +10,6 @@ type loop struct {
 	*Source
 	inUse     *fetcher // with the set in use; nil until there is one
 	candidate candidate
-	proven    bool     // whether the pair in use has yielded a token
 	failed    failures // of the pair in use, since its last token
 	// pauseIsShared means that all brokers that share the token pause after the last failure as long.
 	pauseIsShared bool

@@ -16,7 +16,7 @@ func (l *loop) record(result fetchResult) {
 		if result.failure != nil {
 			l.recordFailure(next, result)
 		} else {
-			l.proven, l.failed = true, failures{}
+			l.failed = failures{}
 			next.recordSuccess(result.token, result.ended)
 		}
 		if !result.fromPeer {
@@ -59,12 +59,12 @@ func (l *loop) recordFailure(next *state, result fetchResult) {
 		next.NextAttempt = l.retryAt(l.tokenNeededSinceLastCall())
 	}
 	next.LastFailure, next.LastFailureAt, next.ConsecutiveFailures = result.failure, result.ended, l.failed.count
-	next.rejected = l.failed.isPairRejected(!l.proven)
+	next.rejected = l.failed.isPairRejected(next.token == nil)
 }
 
 // retryAt returns when to try again after an attempt of this broker has failed.
 func (l *loop) retryAt(needed bool) time.Time {
-	return l.failed.at.Add(l.failed.pause(!l.proven, l.known(), needed))
+	return l.failed.at.Add(l.failed.pause(l.state.Load().token == nil, l.known(), needed))
 }
 
 // tokenNeededSinceLastCall reports whether requests need a token: they wait for one, or have failed for lack of one since the last call.
@@ -104,16 +104,12 @@ type failures struct {
 }
 
 func (f *failures) add(failure *RefreshError, at time.Time) {
-	f.count++
-	f.last, f.at, f.random = failure, at, random()
-	switch {
-	case !isRejection(failure):
+	f.count, f.last, f.at, f.random = f.count+1, failure, at, random()
+	if f.rejections++; !isRejection(failure) {
 		f.rejections = 0
-		return
-	case f.rejections == 0:
+	} else if f.rejections == 1 {
 		f.rejectedSince = at
 	}
-	f.rejections++
 }
 
 // isPairRejected reports whether the pair cannot be used. One rejection of a pair that has yielded a token may be that of a server

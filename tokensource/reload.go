@@ -123,7 +123,7 @@ func (l *loop) reloadCredentials(ctx context.Context) (replaced bool) {
 // mayBeHalfWritten reports whether the files must settle before they are read. Otherwise the pair of an account that is being
 // created would reach the wrong login server, because the file that names the right one is written last.
 func (l *loop) mayBeHalfWritten(modified [6]time.Time) bool {
-	isNew := func(at time.Time) bool { return at.After(l.created) }
+	isNew := func(at time.Time) bool { return at.After(l.config.created) }
 	return l.config.Credentials.EnvironmentDir != "" || slices.ContainsFunc(modified[:], isNew)
 }
 

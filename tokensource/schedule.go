@@ -3,6 +3,7 @@ package tokensource
 import (
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -46,27 +47,22 @@ const (
 	lostRaceWait = 2 * time.Second
 )
 
-// refreshDue returns when to refresh a token: at 80 % of its lifetime, less up to 10 % jitter, so that replicas that started
-// together drift apart. jitter is in [0, 1).
-func refreshDue(issued time.Time, lifetime time.Duration, jitter float64) time.Time {
-	return issued.Add(time.Duration((0.8 - 0.1*jitter) * float64(lifetime)))
+// refreshDue returns when to refresh a token: at 80 % of its lifetime, plus a random part of spread. random is in [0, 1).
+func refreshDue(issued time.Time, lifetime time.Duration, spread, random float64) time.Time {
+	return issued.Add(time.Duration((0.8 + spread*random) * float64(lifetime)))
 }
 
-// leaderRefreshAt returns when the leader fetches the next shared token: at 80 % of the lifetime, less up to 3 % jitter. It is
-// mostly the only leader; but a store that loses its data makes many of them, which must drift apart. jitter is in [0, 1).
-func leaderRefreshAt(issued time.Time, lifetime time.Duration, jitter float64) time.Time {
-	return issued.Add(time.Duration((0.8 - 0.03*jitter) * float64(lifetime)))
-}
-
-// followerRefreshAt returns when the other brokers look for the next shared token: after leaderRefreshAt, when it is mostly there.
-// If it is not, because the leader is gone, the first that looks acquires the lease. jitter is in [0, 1).
-func followerRefreshAt(issued time.Time, lifetime time.Duration, jitter float64) time.Time {
-	return issued.Add(time.Duration((0.8 + 0.05*jitter) * float64(lifetime)))
-}
+// The spreads of refreshDue, as parts of the lifetime.
+const (
+	ownSpread    = -0.1  // of a token that is not shared: replicas that started together drift apart
+	leaderSpread = -0.03 // a store that loses its data makes many leaders, which must drift apart
+	// Followers look for the next shared token when it is mostly there. If the leader is gone, the first acquires the lease.
+	followerSpread = 0.05
+)
 
 // fallbackTime returns when a broker fetches without the lease: at least minWait from now, unless its token ends before. While a
 // token is fully valid, that is from 80 to 90 % of its lifetime: later would look like a failed refresh, for which there is an
-// alert. random is in [0, 1), and the jitter of followerRefreshAt, so that brokers that lose the store spread evenly.
+// alert. random is in [0, 1), and that of the followers' refreshDue, so that brokers that lose the store spread evenly.
 func fallbackTime(known *token, now time.Time, minWait time.Duration, random float64) time.Time {
 	if !known.fullyValid(now) {
 		return now.Add(minWait + time.Duration(random*float64(maxJitter)))
@@ -184,16 +180,6 @@ func random() float64 {
 // jitter returns a random duration less than a maximum.
 func jitter(limit time.Duration) time.Duration { return time.Duration(random() * float64(limit)) }
 
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
+func later(a, b time.Time) time.Time { return slices.MaxFunc([]time.Time{a, b}, time.Time.Compare) }
 
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
-}
+func earlier(a, b time.Time) time.Time { return slices.MinFunc([]time.Time{a, b}, time.Time.Compare) }

@@ -79,7 +79,7 @@ func (f *fetcher) adopt(shared SharedToken, known *token) (fetchResult, bool) {
 	}
 	f.resetBackoff()
 	f.source.storeHits.Add(1)
-	fresh.refreshAt = followerRefreshAt(fresh.issued, fresh.lifetime, f.random)
+	fresh.refreshAt = refreshDue(fresh.issued, fresh.lifetime, followerSpread, f.random)
 	return fetchResult{ended: now, fromPeer: true, token: fresh}, true
 }
 
@@ -148,7 +148,7 @@ func (f *fetcher) lead(ctx context.Context, known *token) (result fetchResult, o
 	default:
 		f.resetBackoff()
 		result.token.fence, result.token.leads = f.seen.FencingToken, true
-		result.token.refreshAt = leaderRefreshAt(result.token.issued, result.token.lifetime, random())
+		result.token.refreshAt = refreshDue(result.token.issued, result.token.lifetime, leaderSpread, random())
 		stored := result.token.shared()
 		f.storing.Go(func() { f.countStoreError(f.entry.Put(release, stored)) })
 	}

@@ -12,25 +12,25 @@ func TestSharedRefreshTimes(t *testing.T) {
 	t.Parallel()
 	issued := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	for _, tc := range []struct {
-		name      string
-		refreshAt func(time.Time, time.Duration, float64) time.Time
-		lifetime  time.Duration
-		jitter    float64
-		want      time.Duration
+		name     string
+		spread   float64
+		lifetime time.Duration
+		jitter   float64
+		want     time.Duration
 	}{
-		{"the leader", leaderRefreshAt, 300 * time.Second, 0, 240 * time.Second},
-		{"the leader, early", leaderRefreshAt, 300 * time.Second, almostOne, 231009 * time.Millisecond},
-		{"the leader, one second", leaderRefreshAt, time.Second, 0, 800 * time.Millisecond},
-		{"the leader, one second, early", leaderRefreshAt, time.Second, almostOne, 770030 * time.Microsecond},
-		{"the leader, the longest", leaderRefreshAt, maxLifetime, 0, 19*time.Hour + 12*time.Minute},
-		{"a follower", followerRefreshAt, 300 * time.Second, 0, 240 * time.Second},
-		{"a follower, late", followerRefreshAt, 300 * time.Second, almostOne, 254985 * time.Millisecond},
-		{"a follower, one second", followerRefreshAt, time.Second, 0, 800 * time.Millisecond},
-		{"a follower, one second, late", followerRefreshAt, time.Second, almostOne, 849950 * time.Microsecond},
-		{"no lifetime", followerRefreshAt, 0, almostOne, 0},
+		{"the leader", leaderSpread, 300 * time.Second, 0, 240 * time.Second},
+		{"the leader, early", leaderSpread, 300 * time.Second, almostOne, 231009 * time.Millisecond},
+		{"the leader, one second", leaderSpread, time.Second, 0, 800 * time.Millisecond},
+		{"the leader, one second, early", leaderSpread, time.Second, almostOne, 770030 * time.Microsecond},
+		{"the leader, the longest", leaderSpread, maxLifetime, 0, 19*time.Hour + 12*time.Minute},
+		{"a follower", followerSpread, 300 * time.Second, 0, 240 * time.Second},
+		{"a follower, late", followerSpread, 300 * time.Second, almostOne, 254985 * time.Millisecond},
+		{"a follower, one second", followerSpread, time.Second, 0, 800 * time.Millisecond},
+		{"a follower, one second, late", followerSpread, time.Second, almostOne, 849950 * time.Microsecond},
+		{"no lifetime", followerSpread, 0, almostOne, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got := tc.refreshAt(issued, tc.lifetime, tc.jitter).Sub(issued)
+			got := refreshDue(issued, tc.lifetime, tc.spread, tc.jitter).Sub(issued)
 			if diff := (got - tc.want).Abs(); diff > time.Microsecond {
 				t.Errorf("got issued + %v, want + %v", got, tc.want)
 			}

@@ -16,6 +16,8 @@ import (
 	"net/url"
 	"sync/atomic"
 	"time"
+
+	"etrusted-broker/internal/filewatch"
 )
 
 // DefaultAccount is the name of the unnamed account in metrics and messages.
@@ -41,24 +43,15 @@ type Config struct {
 	// OnEnvironment, if not nil, is called with the environments of the set in use and of a changed set that has not yielded a
 	// token yet, which is the zero value without one. Run calls it before it sends a request to the login server of either.
 	OnEnvironment func(account string, inUse, tried Environment)
-}
 
-func (c *Config) validate() error {
-	switch {
-	case c.Endpoint.URL == "":
-		return errors.New("tokensource: the token endpoint has no URL")
-	case c.Endpoint.Transport == nil:
-		return errors.New("tokensource: the token endpoint has no transport")
-	}
-	return nil
+	created time.Time // files that were written later may be half written; zero: now
 }
 
 // Source keeps one account's token fresh while Run runs. All methods are safe for concurrent use, except Run, which must
 // be called at most once.
 type Source struct {
 	config         Config
-	created        time.Time // files that were written later may be half written
-	stop           func()    // of Accounts.Run: ends Run and waits for it; nil until it runs
+	stop           func() // of Accounts.Run: ends Run and waits for it; nil until it runs
 	state          atomic.Pointer[state]
 	requestsWaited atomic.Uint64
 	waiting        atomic.Int64 // requests that wait for a token
@@ -68,22 +61,21 @@ type Source struct {
 	storeHits      atomic.Uint64
 	storeErrors    atomic.Uint64
 	// wake signals the loop that the token has ended early or that a request waits, credentialsChanged that the credentials may have
-	// changed, and notified that the store may have a new token. A buffer of one is enough: signals are coalesced.
-	wake, credentialsChanged, notified chan struct{}
+	// changed, and notified that the store may have a new token.
+	wake, credentialsChanged, notified filewatch.Trigger
 }
 
 // New returns a source that has no token until Run is called.
 func New(config Config) (*Source, error) {
-	if err := config.validate(); err != nil {
-		return nil, err
+	switch {
+	case config.Endpoint.URL == "":
+		return nil, errors.New("tokensource: the token endpoint has no URL")
+	case config.Endpoint.Transport == nil:
+		return nil, errors.New("tokensource: the token endpoint has no transport")
 	}
-	return newSource(config), nil
-}
-
-// newSource is New for a config that has been validated.
-func newSource(config Config) *Source {
 	config.Account = cmp.Or(config.Account, DefaultAccount)
 	config.Endpoint.Timeout = cmp.Or(config.Endpoint.Timeout, requestTimeout)
+	config.created = cmp.Or(config.created, time.Now())
 	if config.OnRefresh == nil {
 		config.OnRefresh = func(RefreshEvent) {}
 	}
@@ -95,13 +87,12 @@ func newSource(config Config) *Source {
 	}
 	s := &Source{
 		config:             config,
-		created:            time.Now(),
-		wake:               make(chan struct{}, 1),
-		credentialsChanged: make(chan struct{}, 1),
-		notified:           make(chan struct{}, 1),
+		wake:               filewatch.NewTrigger(),
+		credentialsChanged: filewatch.NewTrigger(),
+		notified:           filewatch.NewTrigger(),
 	}
 	s.state.Store(&state{Snapshot: Snapshot{Account: config.Account, Shared: config.Store != nil}, replaced: make(chan struct{})})
-	return s
+	return s, nil
 }
 
 // CredentialSource returns where the credentials are read from.
@@ -132,7 +123,7 @@ func (s *Source) Wait(ctx context.Context) (authorization string, api *url.URL, 
 			s.requestsWaited.Add(1)
 			s.waiting.Add(1)
 			defer s.waiting.Add(-1)
-			signal(s.wake)
+			s.wake.Pull()
 		}
 		select {
 		case <-current.replaced:
@@ -192,7 +183,7 @@ func (s *Source) Invalidate(authorization string) bool {
 		s.invalidations.Add(1)
 	}
 	s.unserved.Store(true)
-	signal(s.wake)
+	s.wake.Pull()
 	return current.LastFailure == nil
 }
 
@@ -209,12 +200,4 @@ func (s *Source) MarkAccepted(authorization string) {
 }
 
 // ReloadCredentials makes the loop read the credentials again, because they may have changed. It does not wait.
-func (s *Source) ReloadCredentials() { signal(s.credentialsChanged) }
-
-// signal puts a signal into a channel with a buffer of one. It does nothing if one is pending.
-func signal(channel chan struct{}) {
-	select {
-	case channel <- struct{}{}:
-	default:
-	}
-}
+func (s *Source) ReloadCredentials() { s.credentialsChanged.Pull() }

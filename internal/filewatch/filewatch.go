@@ -23,13 +23,13 @@ const (
 	pollInterval = 7 * time.Second
 )
 
-// Trigger makes WatchDirs look at once.
+// Trigger wakes a goroutine, such as that of WatchDirs. What is pulled more than once before that wakes it once.
 type Trigger chan struct{}
 
-// NewTrigger returns a trigger for one call of WatchDirs.
+// NewTrigger returns a trigger for one goroutine.
 func NewTrigger() Trigger { return make(Trigger, 1) }
 
-// Pull makes WatchDirs call onChange soon. It does not wait.
+// Pull wakes the goroutine soon. It does not wait.
 func (t Trigger) Pull() {
 	select {
 	case t <- struct{}{}:
