@@ -24,16 +24,12 @@ type TokenEndpoint struct {
 	URL      string
 	Audience string   // the audience parameter, which eTrusted requires; not sent if empty
 	Scopes   []string // RFC 6749 section 3.3; the parameter is not sent without scopes
-	// API is the base URL of the API that the tokens are for; empty for the broker's. It is not sent, but separates tokens in a
-	// Store.
-	API string
-	// Transport sends the requests. It is required.
-	Transport http.RoundTripper
+	API      string   // the base URL of the API that the tokens are for; empty: the broker's. Not sent; a Store keeps them apart by it
 	// Timeout limits one token request, including reading the response. The default is 29 s: a slow login server is better
 	// than none, and a second request looks for one that has recovered; see hedgeAfter.
-	Timeout time.Duration
-	// UserAgent is the User-Agent header; the transport's default if empty.
-	UserAgent string
+	Timeout   time.Duration
+	Transport http.RoundTripper // sends the requests; required
+	UserAgent string            // the User-Agent header; the transport's default if empty
 }
 
 // maxResponseSize limits the body of a token response. A token is a few kB.

@@ -52,23 +52,21 @@ func (s *Source) Run(ctx context.Context) {
 
 // nextAction returns what to do next, and when: read the credentials, check the store, or refresh the token.
 func (l *loop) nextAction() (at time.Time, do func(context.Context)) {
-	read := func(ctx context.Context) { l.reloadCredentials(ctx) }
 	if l.inUse == nil {
-		return l.readAt, read // without credentials there is nothing to refresh
+		return l.readAt, l.reloadCredentials // without credentials there is nothing to refresh
 	}
 	at, do = l.nextRefresh(), l.refresh
 	if !l.storeCheckAt.IsZero() && l.storeCheckAt.Before(at) {
 		at, do = l.storeCheckAt, l.checkStore
 	}
 	if !l.readAt.IsZero() && l.readAt.Before(at) {
-		at, do = l.readAt, read
+		at, do = l.readAt, l.reloadCredentials
 	}
 	return at, do
 }
 
-// nextRefresh returns when the next attempt is due: at once if the token has ended early, except in a pause after a failed
-// attempt, or while another broker fetches. A jump of the wall clock ends a pause, because the login server has not been asked
-// since.
+// nextRefresh returns when the next attempt is due: at once if the token has ended early, except in a pause after a failure, or while
+// another broker fetches. A jump of the wall clock ends a pause, because the login server has not been asked since.
 func (l *loop) nextRefresh() time.Time {
 	current, now := l.state.Load(), time.Now()
 	switch last := current.token; {
@@ -92,8 +90,10 @@ func (l *loop) refresh(ctx context.Context) {
 		return
 	}
 	if isRejection(result.failure) {
+		rejected := l.inUse
 		l.candidate.shortenWait()
-		if l.reloadCredentials(ctx) { // the new ones work, so there is no need to report the rejection
+		l.reloadCredentials(ctx)
+		if l.inUse != rejected { // the new ones work, so there is no need to report the rejection
 			if !result.fromPeer {
 				l.publish(func(next *state) { next.Refreshes[OutcomeRejected.index()]++ })
 			}

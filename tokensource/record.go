@@ -141,16 +141,12 @@ func (s *Source) publish(change func(next *state)) *state {
 
 // RefreshEvent describes a token request that has ended.
 type RefreshEvent struct {
-	Account string
-	Outcome Outcome
-	// FromPeer means that another broker made the request and shared its result through the store.
-	FromPeer bool
-	Duration time.Duration // of the request; 0 if another broker made it
-	Next     time.Duration // until the next one is due
-	// Err is nil on success.
-	Err *RefreshError
-	// ConsecutiveFailures counts this failure and those before it since the last success; 0 on success.
-	ConsecutiveFailures int
-	// Remaining is how long the current token, new or old, is still valid; 0 without one.
-	Remaining time.Duration
+	Account             string
+	Outcome             Outcome
+	FromPeer            bool          // another broker made the request and shared its result through the store
+	Duration            time.Duration // of the request; 0 if another broker made it
+	Next                time.Duration // until the next one is due
+	Err                 *RefreshError // nil on success
+	ConsecutiveFailures int           // this one and those before it since the last success; 0 on success
+	Remaining           time.Duration // how long the current token, new or old, is still valid; 0 without one
 }

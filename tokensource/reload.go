@@ -36,12 +36,10 @@ type CredentialReload struct {
 	Next           time.Duration // until the next attempt, if the files do not change before; 0 on success
 }
 
-// minCandidateInterval is between attempts with two different sets: a program that rewrites the files must not flood the login
-// server.
+// minCandidateInterval is between attempts with two different sets, so that a program that writes the files in a loop does no harm.
 const minCandidateInterval = time.Second
 
-// candidate is a changed set that has not yielded a token yet; zero without one. Its fetcher is nil if it is no longer in the
-// files.
+// candidate is a changed set that has not yielded a token yet; zero without one. Its fetcher is nil if the files have another set.
 type candidate struct {
 	*fetcher
 	failures
@@ -81,13 +79,13 @@ func (c *candidate) forgetFailures() {
 }
 
 // reloadCredentials reads the credentials and, if they have changed, tries the new set. Only a set that yields a token replaces
-// the old one, together with its token. It reports whether that has happened.
-func (l *loop) reloadCredentials(ctx context.Context) (replaced bool) {
+// the old one, together with its token.
+func (l *loop) reloadCredentials(ctx context.Context) {
 	l.readAt = time.Time{}
 	modified := l.config.Credentials.modified() // before reading, so that no later change is missed
 	if l.mayBeHalfWritten(modified) && !l.config.Credentials.isSettled() {
 		l.readAt = time.Now().Add(200 * time.Millisecond)
-		return false
+		return
 	}
 	written := modified != l.modified
 	l.modified = modified
@@ -95,29 +93,26 @@ func (l *loop) reloadCredentials(ctx context.Context) (replaced bool) {
 	switch {
 	case err != nil:
 		l.credentialsUnreadable(err)
-		return false
 	case l.inUse == nil:
 		// The first set replaces nothing, so it need not be tried first.
 		l.inUse = l.newFetcher(set)
 		l.reportEnvironments()
 		l.publish(func(next *state) {
-			next.environment, next.LastChange = set.Environment, time.Now()
+			next.environment, next.LastChange, next.PendingReload = set.Environment, time.Now(), nil
 			next.LastFailure, next.rejected, next.NextAttempt = nil, false, time.Time{}
-			next.PendingReload = nil
 		})
-		return false
 	case set.Equal(l.inUse.set):
 		l.dropCandidate(written)
-		return false
+	default:
+		if pending := l.state.Load().PendingReload; written || pending != nil && pending.Outcome == ReloadUnreadable {
+			l.candidate.forgetFailures() // perhaps the login server knows it now
+		}
+		if retryAt := l.candidate.retryAt(set); time.Until(retryAt) > 0 {
+			l.readAt = retryAt
+		} else {
+			l.tryCandidate(ctx, set)
+		}
 	}
-	if pending := l.state.Load().PendingReload; written || pending != nil && pending.Outcome == ReloadUnreadable {
-		l.candidate.forgetFailures() // perhaps the login server knows it now
-	}
-	if retryAt := l.candidate.retryAt(set); time.Until(retryAt) > 0 {
-		l.readAt = retryAt
-		return false
-	}
-	return l.tryCandidate(ctx, set)
 }
 
 // mayBeHalfWritten reports whether the files must settle before they are read. Otherwise the pair of an account that is being
@@ -159,25 +154,28 @@ func (l *loop) dropCandidate(filesWritten bool) {
 	}
 }
 
-// tryCandidate requests a token with a set other than the one in use. It reports whether the set is now in use.
-func (l *loop) tryCandidate(ctx context.Context, set CredentialSet) bool {
+// tryCandidate requests a token with a set other than the one in use.
+func (l *loop) tryCandidate(ctx context.Context, set CredentialSet) {
 	if l.candidate.fetcher == nil || !set.Equal(l.candidate.set) {
 		l.candidate.close()
 		l.candidate = candidate{fetcher: l.newFetcher(set), failures: failures{at: l.candidate.at}, set: set}
 		l.reportEnvironments()
 	}
-	result, ok := l.candidate.fetch(ctx, l.candidate.expiredToken())
-	switch {
+	switch result, ok := l.candidate.fetch(ctx, l.candidate.expiredToken()); {
 	case !ok:
-		return false
 	case result.isPending():
 		l.readAt = result.next
-		return false
 	case result.failure != nil:
 		l.candidateFailed(result)
-		return false
+	default:
+		l.useCandidate(result)
 	}
+}
+
+// useCandidate replaces the set in use, together with its token.
+func (l *loop) useCandidate(result fetchResult) {
 	l.inUse.close()
+	set := l.candidate.set
 	moved := !set.Environment.Equal(l.inUse.set.Environment)
 	l.inUse, l.candidate = l.candidate.fetcher, candidate{failures: failures{at: result.ended}}
 	l.reportEnvironments()
@@ -185,13 +183,11 @@ func (l *loop) tryCandidate(ctx context.Context, set CredentialSet) bool {
 		if moved {
 			next.previous = nil // from a login server's cache, it would not displace the token of the environment that was left
 		}
-		next.environment, next.LastChange = set.Environment, result.ended
+		next.environment, next.LastChange, next.PendingReload = set.Environment, result.ended, nil
 		next.Reloads[ReloadSuccess.index()]++
-		next.PendingReload = nil
 	})
 	l.record(result)
 	l.config.OnReload(CredentialReload{Account: l.config.Account, Outcome: ReloadSuccess})
-	return true
 }
 
 // candidateFailed keeps the old set and schedules the next attempt with the new one.
@@ -226,8 +222,7 @@ func (l *loop) publishPendingReload(reload CredentialReload) {
 	l.config.OnReload(reload)
 }
 
-// credentialsUnreadable keeps the current set, and reports each failure once. Before the first set, waiting requests fail at
-// once.
+// credentialsUnreadable keeps the current set, and reports each failure once. Before the first set, requests fail at once.
 func (l *loop) credentialsUnreadable(err error) {
 	const rereadInterval = 5 * time.Minute // even if no change is noticed
 	l.readAt = time.Now().Add(rereadInterval)

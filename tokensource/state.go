@@ -22,9 +22,7 @@ type state struct {
 // usable returns the token to send; nil if there is no valid one.
 func (s *state) usable(now time.Time) *token {
 	switch {
-	case s.token == nil:
-		return nil
-	case s.token.isNotYetAccepted(now) && s.previousUsable(now):
+	case s.previousUsable(now) && s.token.isNotYetAccepted(now):
 		return s.previous
 	case s.token.valid(now):
 		return s.token
@@ -61,46 +59,29 @@ func (s *state) noTokenError(ctx context.Context) error {
 // Snapshot is the state of a Source at one moment, for metrics and status pages. It contains no secret. A zero time means
 // "never"; all times are wall clock times.
 type Snapshot struct {
-	Account string
-	// API is the base URL of the account's own API; empty if it uses the broker's.
-	API string
-	// Valid reports whether there is a valid token.
-	Valid bool
-	// Issued and Expires are those of the last token, valid or expired.
-	Issued, Expires time.Time
-	// Remaining is how long the token is still valid; 0 if it has expired.
-	Remaining time.Duration
-	// Refreshes counts the token requests by outcome, in the order of Outcomes.
-	Refreshes           [len(Outcomes)]uint64
-	ConsecutiveFailures int
-	LastSuccess         time.Time
-	// LastDuration is how long the last token request took, successful or not.
-	LastDuration time.Duration
-	// FetchingSince is when the token request in flight was sent; zero if none is in flight.
-	FetchingSince time.Time
-	// LastFailure is that of the last token request; nil if it succeeded or there was none.
-	LastFailure   *RefreshError
-	LastFailureAt time.Time
-	// NextAttempt is when the next token request is due.
-	NextAttempt time.Time
-	// RequestsWaited counts the requests that waited for a token, and Invalidations the tokens replaced because the API refused
-	// them.
-	RequestsWaited, Invalidations uint64
-	// Shared means that the token is shared with other brokers through a store. The next four fields are zero without one.
-	Shared bool
-	// FromPeer means that another broker made the last token request, which Refreshes and LastDuration do not include.
-	FromPeer bool
-	// StoreHits counts the tokens taken from the store, and StoreErrors the failed store operations.
-	StoreHits, StoreErrors uint64
-	// HoldsLease reports whether this broker fetched the valid token with the lease; it then usually fetches the next one too.
-	HoldsLease bool
-	// Reloads counts the changes of the credentials in the order of ReloadOutcomes. LastChange is when the current pair was taken
-	// into use.
-	Reloads    [len(ReloadOutcomes)]uint64
-	LastChange time.Time
-	// PendingReload says why the credentials that were last read are not in use; nil if they are. It must not be modified.
-	PendingReload   *CredentialReload
-	PendingReloadAt time.Time
+	Account                string
+	API                    string                // the base URL of the account's own API; empty if it uses the broker's
+	Valid                  bool                  // there is a valid token
+	Issued, Expires        time.Time             // of the last token, valid or expired
+	Remaining              time.Duration         // how long the token is still valid; 0 if it has expired
+	Refreshes              [len(Outcomes)]uint64 // the token requests by outcome, in the order of Outcomes
+	ConsecutiveFailures    int
+	LastSuccess            time.Time
+	LastDuration           time.Duration // of the last token request, successful or not
+	FetchingSince          time.Time     // when the token request in flight was sent; zero if none is in flight
+	LastFailure            *RefreshError // of the last token request; nil if it succeeded or there was none
+	LastFailureAt          time.Time
+	NextAttempt            time.Time                   // when the next token request is due
+	RequestsWaited         uint64                      // the requests that had to wait for a token
+	Invalidations          uint64                      // the tokens that were replaced because the API refused them
+	Shared                 bool                        // with other brokers, through a store; the next four fields are zero without one
+	FromPeer               bool                        // another broker made the last token request, which Refreshes and LastDuration do not include
+	StoreHits, StoreErrors uint64                      // the tokens taken from the store, and the failed store operations
+	HoldsLease             bool                        // this broker fetched the valid token with the lease; it then usually fetches the next one too
+	Reloads                [len(ReloadOutcomes)]uint64 // the changes of the credentials, in the order of ReloadOutcomes
+	LastChange             time.Time                   // when the current pair was taken into use
+	PendingReload          *CredentialReload           // why the credentials last read are not in use; nil if they are. Read-only
+	PendingReloadAt        time.Time
 }
 
 // Snapshot returns the current state. It never blocks.
