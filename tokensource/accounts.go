@@ -48,11 +48,10 @@ func IsAccountName(name string) bool {
 type Accounts struct {
 	config AccountsConfig
 	// sources is replaced as a whole by Run's goroutine and never modified. It has the default account under DefaultAccount.
-	sources    atomic.Pointer[map[string]*Source]
-	rereads    filewatch.Trigger
-	loops      sync.WaitGroup
-	skipped    map[string]bool // problems that were reported
-	dirMissing bool            // whether an unreadable Dir was reported
+	sources  atomic.Pointer[map[string]*Source]
+	rereads  filewatch.Trigger
+	loops    sync.WaitGroup
+	reported map[string]bool // the directories, and "" for Dir, whose problem was reported
 }
 
 // NewAccounts returns the accounts that exist now. An error says what is wrong with Dir or the configuration.
@@ -67,7 +66,7 @@ func NewAccounts(config AccountsConfig) (*Accounts, error) {
 		}
 	}
 	config.Source.FetchSemaphore = make(chan struct{}, maxConcurrentFetches)
-	a := &Accounts{config: config, rereads: filewatch.NewTrigger(), skipped: map[string]bool{}}
+	a := &Accounts{config: config, rereads: filewatch.NewTrigger(), reported: map[string]bool{}}
 	if config.Dir != "" {
 		a.config.Dir = filepath.Clean(config.Dir)
 	}
@@ -89,8 +88,7 @@ func (a *Accounts) Source(name string) (*Source, bool) {
 	return source, ok
 }
 
-// ReadEnvironments reads the environments of all accounts, by account, with or without Run, and leaves out those that cannot be
-// read.
+// ReadEnvironments reads the environments of all accounts, with or without Run. It leaves out those that cannot be read.
 func (a *Accounts) ReadEnvironments() map[string]Environment {
 	environments := map[string]Environment{}
 	for name, source := range *a.sources.Load() {
@@ -148,14 +146,10 @@ func (a *Accounts) watchedDirs() []string {
 func (a *Accounts) rescan(ctx context.Context) bool {
 	names, err := a.listNames()
 	if err != nil {
-		// Dir may be in the middle of being replaced, so all accounts stay.
-		if !a.dirMissing {
-			a.config.OnSkipped(err.Error())
-		}
-		a.dirMissing = true
-		return false
+		a.reportOnce("", err.Error())
+		return false // Dir may be in the middle of being replaced, so all accounts stay
 	}
-	a.dirMissing = false
+	delete(a.reported, "")
 	for _, removed := range a.setNames(names) {
 		removed.stop() // before OnRemoved, so that no event of the account follows it
 		a.config.OnRemoved(removed.config.Account)
@@ -240,9 +234,9 @@ func (a *Accounts) listNames() (names []string, err error) {
 		case name[0] == '.', errors.Is(err, fs.ErrNotExist), err == nil && !info.IsDir():
 			continue // after any other error of Stat the account stays
 		case name == DefaultAccount:
-			a.reportOnce(fmt.Sprintf("%q is not a valid account name: it is reserved for the unnamed account", name))
+			a.reportOnce(name, fmt.Sprintf("%q is not a valid account name: it is reserved for the unnamed account", name))
 		case !IsAccountName(name):
-			a.reportOnce(fmt.Sprintf("%q is not a valid account name: use at most 63 characters from a-z, 0-9 and -, beginning with a letter or digit", name))
+			a.reportOnce(name, fmt.Sprintf("%q is not a valid account name: use at most 63 characters from a-z, 0-9 and -, beginning with a letter or digit", name))
 		default:
 			names = append(names, name)
 		}
@@ -250,10 +244,10 @@ func (a *Accounts) listNames() (names []string, err error) {
 	return names, nil
 }
 
-// reportOnce reports a problem, once.
-func (a *Accounts) reportOnce(problem string) {
-	if !a.skipped[problem] {
-		a.skipped[problem] = true
+// reportOnce reports the problem of a directory, once.
+func (a *Accounts) reportOnce(name, problem string) {
+	if !a.reported[name] {
+		a.reported[name] = true
 		a.config.OnSkipped(problem)
 	}
 }

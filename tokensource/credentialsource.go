@@ -24,10 +24,8 @@ type CredentialSource struct {
 
 // CredentialField says where one half of a pair is read from: a file, or a fixed value.
 type CredentialField struct {
-	// Name is the name that the operator knows, a variable or a path. It is used in messages.
-	Name string
-	// File, if set, is read each time and Value is ignored.
-	File  string
+	Name  string // that the operator knows, for messages: a variable or a path
+	File  string // if set, it is read each time, and Value is ignored
 	Value Secret
 }
 

@@ -67,8 +67,7 @@ const (
 	scopesFile   = "scopes"
 )
 
-// ReadEnvironment returns what the files in EnvironmentDir say. Its errors name the file and what it must contain, but not its
-// content.
+// ReadEnvironment returns what the files in EnvironmentDir say. Its errors name the file and what it must contain.
 func (s CredentialSource) ReadEnvironment() (e Environment, err error) {
 	if s.EnvironmentDir == "" {
 		return e, nil

@@ -33,17 +33,13 @@ type RefreshError struct {
 	Outcome Outcome
 	Reason  string // what happened: "the login server answered 503 Service Unavailable"
 	Advice  string // what to do about it, in whole sentences
-	// Parameters means that the login server understood the request but refuses the configured audience or scope.
-	Parameters bool
-	// Unreadable means that no token was requested, because the credentials cannot be read.
-	Unreadable bool
-	// Status is the HTTP status code of the response; zero without one.
-	Status int
-	// RetryAfter is the pause that the server asked for; zero if it did not.
-	RetryAfter time.Duration
+	Status  int    // the HTTP status code of the response; zero without one
 
-	timedOut  bool // the login server, or the connection to it, did not answer in time
-	sentAgain bool // the login server sent a known token, which has expired
+	Parameters bool          // the login server understood the request but refuses the configured audience or scope
+	Unreadable bool          // no token was requested, because the credentials cannot be read
+	RetryAfter time.Duration // the pause that the server asked for; zero if it did not
+	timedOut   bool          // the login server, or the connection to it, did not answer in time
+	sentAgain  bool          // the login server sent a known token, which has expired
 }
 
 // Error returns the reason and the advice.

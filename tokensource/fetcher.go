@@ -32,8 +32,7 @@ type fetcher struct {
 	seen       Lease
 	seenAt     time.Time
 	unresolved int
-	// fallbackAt is when this broker fetches without the lease, or zero. random, fixed until there is a token, spreads it over the
-	// brokers.
+	// fallbackAt is when this broker fetches without the lease, or zero. random spreads it over the brokers until there is a token.
 	fallbackAt  time.Time
 	random      float64
 	peerFetches atomic.Bool // another broker has the lease, although this one has a token request in flight
@@ -66,10 +65,8 @@ type fetchResult struct {
 	failure  *RefreshError
 	duration time.Duration
 	ended    time.Time
-	// fromPeer means that another broker made the token request, if there was one.
-	fromPeer bool
-	// next is when to try again; failures and rejections count those in a row of all brokers. All are zero for a token that is not
-	// shared.
+	fromPeer bool // another broker made the token request, if there was one
+	// next is when to try again; failures and rejections count those in a row of all brokers. All are zero without a store.
 	next                 time.Time
 	failures, rejections int
 }

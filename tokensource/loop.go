@@ -16,8 +16,7 @@ type loop struct {
 
 	readAt   time.Time    // when to read the credentials again; zero: when a change is signalled
 	modified [6]time.Time // of their files, when they were last read
-	// storeCheckAt is when to check the store after its notification; zero: there was none. storeCheckedAt is when it was last
-	// checked.
+	// storeCheckAt is when to check the store for a token; zero: when it notifies. storeCheckedAt is when it was last checked.
 	storeCheckAt, storeCheckedAt time.Time
 }
 

@@ -67,8 +67,7 @@ func isRejectionCode(code string) bool {
 	return slices.Contains(codes, code)
 }
 
-// retryAfter parses a Retry-After header (RFC 9110 section 10.2.3): seconds, or a date. It returns zero without a valid future
-// one.
+// retryAfter parses a Retry-After header (RFC 9110 section 10.2.3): seconds, or a date. Zero means none, or an invalid one.
 func retryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
@@ -181,8 +180,7 @@ type claims struct {
 	NotBefore float64 `json:"nbf"`
 }
 
-// parseClaims returns the claims of a JWT; zero for another token. The signature is not verified: the token came over TLS from
-// its issuer.
+// parseClaims returns the claims of a JWT, or zero ones. It verifies no signature: the token came over TLS from its issuer.
 func parseClaims(accessToken string) (parsed claims) {
 	segments := strings.Split(accessToken, ".")
 	if len(segments) != 3 {

@@ -16,8 +16,7 @@ const (
 	// minRefreshInterval is between two refreshes, so that odd responses, such as a lifetime of one second, cause no busy loop.
 	minRefreshInterval = 100 * time.Millisecond
 
-	// maxLifetime limits the lifetime that a response may state: a server's typo must not keep a token for years, or overflow a
-	// duration.
+	// maxLifetime limits the lifetime that a response may state: a server's typo must not keep a token for years.
 	maxLifetime = 24 * time.Hour
 
 	// defaultLifetime is assumed if a response states none. It is what eTrusted issues.
@@ -32,8 +31,7 @@ const (
 	// lastAttemptBefore is how long before the end of the token there is an attempt, whatever Retry-After says.
 	lastAttemptBefore = 5 * time.Second
 
-	// maxLease is how long a lease lasts, and so how long the others wait for a leader that died. A login server mostly takes a
-	// second.
+	// maxLease is how long a lease lasts, and so how long the others wait for a leader that died. Most attempts take a second.
 	maxLease = 15 * time.Second
 
 	// maxJitter is over how long brokers that share a token spread if they would otherwise act at once.

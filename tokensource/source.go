@@ -2,8 +2,7 @@
 // client credentials grant (RFC 6749 section 4.4).
 //
 // A Source has one fetcher, its Run loop. Nothing else sends token requests, and Run uses its own context: a request that is
-// cancelled cannot cancel a refresh that others wait for. Readers take the token with one atomic load, from a state that is never
-// modified.
+// cancelled cannot cancel a refresh that others wait for. Readers take the token with one atomic load, from an immutable state.
 //
 // Despite the package's name, a Source is not an oauth2.TokenSource: Current returns the value of an Authorization
 // header, and never waits.
@@ -25,16 +24,13 @@ const DefaultAccount = "default"
 
 // Config configures a Source.
 type Config struct {
-	// Account is the source's name in snapshots and events. The default is DefaultAccount.
-	Account string
+	Account string // the source's name in snapshots and events; the default is DefaultAccount
 	// Credentials are read at the start, when ReloadCredentials is called, and when the login server rejects those in use.
 	Credentials CredentialSource
 	// Endpoint issues the tokens, unless the credentials have an environment of their own. Its URL and Transport are required.
 	Endpoint TokenEndpoint
-	// Store, if not nil, shares the token with other brokers that have the same credentials.
-	Store Store
-	// FetchSemaphore, if not nil, limits concurrent token requests of all sources that share it. After two seconds one no longer
-	// counts.
+	Store    Store // shares the token with other brokers that have the same credentials; may be nil
+	// FetchSemaphore, if not nil, limits concurrent token requests of all sources that share it. Each counts for two seconds at most.
 	FetchSemaphore chan struct{}
 	// OnRefresh, if not nil, is called after each token request, of this or another broker, and OnReload after each
 	// change of the credentials. Run calls them on its goroutine, so they must return quickly.
@@ -159,9 +155,8 @@ func (s *Source) WaitNewer(ctx context.Context, old string) (authorization strin
 //
 // Until the new token arrives, Current keeps returning the refused one: an app that requests something it has no permission for
 // must not block its other requests, and in an outage, a token that the API may still accept elsewhere is better than none. A
-// token that was just fetched is not replaced: another would be no better, and the login server would get a request for every
-// 401. But the previous one may be, because an API with several servers learns of a token, or of its signing key, later than the
-// broker.
+// token that was just fetched is not replaced, or the login server would get a request for every 401. But the previous one may
+// be, because an API with several servers learns of a token, or of its signing key, later than the broker.
 func (s *Source) Invalidate(authorization string) bool {
 	current, now := s.state.Load(), time.Now()
 	last := current.token

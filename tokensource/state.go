@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// state is what the loop has published. It is immutable, but replaced is closed by the next one, and the token can be marked as
-// refused.
+// state is what the loop has published. It is immutable, except that the next one closes replaced, and the token can be refused.
 type state struct {
 	Snapshot                // what only the loop changes; the method of Source adds the rest
 	token       *token      // nil: there has never been one

@@ -22,8 +22,8 @@ type Entry interface {
 	// Acquire acquires a lease with the fencing token of the last Get. It replaces the lease that this returned, and reports false
 	// if another broker has changed that since. After an error, this broker may have the lease.
 	Acquire(ctx context.Context, lease Lease) (bool, error)
-	// Put stores a token, unless the stored one has a greater fencing token, notifies the other brokers, and releases the lease if
-	// still held.
+	// Put stores a token, unless the stored one has a greater fencing token, notifies the other brokers, and releases the held
+	// lease.
 	Put(ctx context.Context, token SharedToken) error
 	// Release replaces the lease, if that is still held, by its failure and the pause in Remaining. After the zero value it is free.
 	Release(ctx context.Context, failed Lease) error

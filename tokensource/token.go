@@ -8,28 +8,21 @@ import (
 
 // token is an access token (RFC 6749 section 1.4). Once published, it is immutable except for notAcceptedFor and refusedAt.
 type token struct {
-	// authorization is the value of the Authorization header (RFC 6750 section 2.1), built once and not for each request.
-	authorization string
-	// api is the base URL of the only API that it may be sent to; nil: the broker's.
-	api *url.URL
+	authorization string   // the value of the Authorization header (RFC 6750 section 2.1), built once and not for each request
+	api           *url.URL // the base URL of the only API that it may be sent to; nil: the broker's
 	// issued is the time just before the token request was sent. The server counts the lifetime from a later moment, so
 	// the token is never considered valid for too long. It has a monotonic reading.
-	issued   time.Time
-	received time.Time
-	lifetime time.Duration
-	// wallExpiry is when it expires by the wall clock; zero: unknown. The monotonic clock, which counts, stops in a suspend: see
-	// fullyValid.
-	wallExpiry time.Time
+	issued     time.Time
+	received   time.Time
+	lifetime   time.Duration
+	wallExpiry time.Time // when it expires by the wall clock; zero: unknown. The monotonic clock, which counts, stops during a suspend
 	// notAcceptedFor is how long after received, as a time.Duration, the previous token is used instead, because the API does
 	// not accept this one yet: its nbf claim says so, or the API does not know it everywhere.
 	notAcceptedFor atomic.Int64
-	// refusedAt is when the API refused it before its expiry; nil: it did not. See Source.Invalidate.
-	refusedAt atomic.Pointer[time.Time]
-	// fence is the fencing token of a shared token (see SharedToken); 0: it is not shared.
-	fence int64
-	// leads means that this broker fetched it with the lease.
-	leads     bool
-	refreshAt time.Time // when the next token is requested
+	refusedAt      atomic.Pointer[time.Time] // when the API refused it before its expiry; nil: it did not. See Source.Invalidate
+	fence          int64                     // the fencing token of a shared token; 0: it is not shared
+	leads          bool                      // this broker fetched it with the lease
+	refreshAt      time.Time                 // when the next token is requested
 }
 
 // minTokenAge is how old a token must be before a 401 of the API replaces it: an API that refuses every token must not cause a

@@ -12,8 +12,7 @@ import (
 
 const (
 	// settleTime is how long no event must occur before a change is reported: an ID and a secret are written one after the other.
-	// Files that were complete before they were moved to their place need only movedSettleTime: a removed key is refused within a
-	// second.
+	// Files that were complete before they were moved to their place need only movedSettleTime: a removed key ends within a second.
 	settleTime      = 900 * time.Millisecond
 	movedSettleTime = 200 * time.Millisecond
 	// maxSettleTime is when a change is reported although events continue.

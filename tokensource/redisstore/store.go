@@ -121,8 +121,7 @@ func recoverPanic(err *error) {
 	}
 }
 
-// SelfTest makes each kind of request to the store once, and closes the connections. Its error is the end of a sentence with
-// "it".
+// SelfTest makes each kind of request to the store once, and closes the connections. Its error continues "it ".
 func (s *Store) SelfTest(ctx context.Context) error {
 	defer func() { _ = s.client.Close() }()
 	test := tokensource.NewSecret("test")
