@@ -19,13 +19,11 @@ import (
 
 // AccountsConfig configures Accounts.
 type AccountsConfig struct {
-	// Default is where the unnamed account's credentials are read from; nil if there is no such account.
-	Default *CredentialSource
+	Default *CredentialSource // where the unnamed account's credentials are read from; nil if there is no such account
 	// Dir is a directory with one directory for each named account, NAME/client_id and NAME/client_secret, and perhaps the files
 	// of an environment; empty if there are no named accounts.
-	Dir string
-	// Source is the configuration of every source. Its Account and Credentials are ignored.
-	Source Config
+	Dir    string
+	Source Config // of every source; its Account and Credentials are ignored
 	// OnAdded and OnRemoved are called for each named account that appears or disappears, OnSkipped for each directory that is no
 	// account, and if Dir cannot be read. Run calls them, and NewAccounts OnSkipped. They may be nil.
 	OnAdded, OnRemoved func(account string)
@@ -59,11 +57,6 @@ func NewAccounts(config AccountsConfig) (*Accounts, error) {
 	config.Source.created = time.Now() // the files of a new account may be half written
 	if _, err := New(config.Source); err != nil {
 		return nil, err
-	}
-	for _, callback := range []*func(string){&config.OnAdded, &config.OnRemoved, &config.OnSkipped} {
-		if *callback == nil {
-			*callback = func(string) {}
-		}
 	}
 	config.Source.FetchSemaphore = make(chan struct{}, maxConcurrentFetches)
 	a := &Accounts{config: config, rereads: filewatch.NewTrigger(), reported: map[string]bool{}}
@@ -152,7 +145,9 @@ func (a *Accounts) rescan(ctx context.Context) bool {
 	delete(a.reported, "")
 	for _, removed := range a.setNames(names) {
 		removed.stop() // before OnRemoved, so that no event of the account follows it
-		a.config.OnRemoved(removed.config.Account)
+		if a.config.OnRemoved != nil {
+			a.config.OnRemoved(removed.config.Account)
+		}
 	}
 	a.startSources(ctx)
 	return true
@@ -192,7 +187,7 @@ func (a *Accounts) startSources(ctx context.Context) {
 			cancel()
 			<-ended
 		}
-		if name != DefaultAccount {
+		if name != DefaultAccount && a.config.OnAdded != nil {
 			a.config.OnAdded(name)
 		}
 	}
@@ -246,7 +241,7 @@ func (a *Accounts) listNames() (names []string, err error) {
 
 // reportOnce reports the problem of a directory, once.
 func (a *Accounts) reportOnce(name, problem string) {
-	if !a.reported[name] {
+	if !a.reported[name] && a.config.OnSkipped != nil {
 		a.reported[name] = true
 		a.config.OnSkipped(problem)
 	}

@@ -152,9 +152,5 @@ func invalidResponseError(detail string) *RefreshError {
 }
 
 func statusText(status int, code string) string {
-	text := fmt.Sprintf("%d %s", status, http.StatusText(status))
-	if code != "" {
-		text += ", " + code
-	}
-	return text
+	return strings.TrimSuffix(fmt.Sprintf("%d %s, %s", status, http.StatusText(status), code), ", ")
 }

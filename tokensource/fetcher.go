@@ -142,10 +142,8 @@ func (f *fetcher) requestHedged(ctx context.Context) fetchResult {
 	// A rejection ends the attempt too: otherwise a wrong new pair could keep the pair in use from a login server that answers again.
 	decides := func(second fetchResult) bool { return second.failure == nil || isRejection(second.failure) }
 	first, _ := start()
-	var (
-		second     chan fetchResult // nil if it was not started
-		stopSecond func()
-	)
+	var second chan fetchResult // nil if it was not started
+	var stopSecond func()
 	ticker := time.NewTicker(hedgeAfter)
 	defer ticker.Stop()
 	for {
