@@ -18,8 +18,8 @@ type Credentials struct {
 	ID, Secret Secret
 }
 
-// maxSecretFile limits what is read of a secret file. A client secret has a few dozen bytes; a larger file is one named by mistake.
-const maxSecretFile = 4 << 10
+// maxSecretFileSize limits what is read of a secret file. A client secret has a few dozen bytes; a larger file is one named by mistake.
+const maxSecretFileSize = 4 << 10
 
 // The errors of HidePath.
 var (
@@ -48,12 +48,12 @@ func HidePath(path string, err error) error {
 func ReadSecretFile(path string) (Secret, error) { return parseFile(path, ParseSecret) }
 
 // ReadSecretLines reads secrets from a file as ReadSecretFile does, one a line, and at least one. Empty lines are ignored.
-func ReadSecretLines(path string) ([]Secret, error) { return parseFile(path, parseLines) }
+func ReadSecretLines(path string) ([]Secret, error) { return parseFile(path, parseSecretLines) }
 
-func parseLines(content []byte) ([]Secret, error) {
+func parseSecretLines(content []byte) ([]Secret, error) {
 	isBlank := func(line []byte) bool { return len(bytes.TrimSpace(line)) == 0 }
 	lines := slices.DeleteFunc(bytes.Split(content, []byte("\n")), isBlank)
-	if len(lines) == 0 || len(content) > maxSecretFile {
+	if len(lines) == 0 || len(content) > maxSecretFileSize {
 		lines = [][]byte{content} // which is invalid as a whole
 	}
 	var secrets []Secret
@@ -67,7 +67,7 @@ func parseLines(content []byte) ([]Secret, error) {
 	return secrets, nil
 }
 
-// parseFile reads a file and parses its content. parse gets at most maxSecretFile+1 bytes, and refuses what is longer than maxSecretFile.
+// parseFile reads a file and parses its content. parse gets at most maxSecretFileSize+1 bytes, and refuses what is longer than maxSecretFileSize.
 func parseFile[T any](path string, parse func(content []byte) (T, error)) (value T, err error) {
 	content, err := readContent(path)
 	if err != nil {
@@ -79,7 +79,7 @@ func parseFile[T any](path string, parse func(content []byte) (T, error)) (value
 	return value, nil
 }
 
-// readContent returns the content of the file, but never more than maxSecretFile+1 bytes. Its errors do not repeat the path.
+// readContent returns the content of the file, but never more than maxSecretFileSize+1 bytes. Its errors do not repeat the path.
 func readContent(path string) ([]byte, error) {
 	switch info, err := os.Stat(path); {
 	case err != nil:
@@ -94,7 +94,7 @@ func readContent(path string) ([]byte, error) {
 		return nil, withoutPath(err)
 	}
 	defer func() { _ = file.Close() }() // only read from
-	content, err := io.ReadAll(io.LimitReader(file, maxSecretFile+1))
+	content, err := io.ReadAll(io.LimitReader(file, maxSecretFileSize+1))
 	return content, withoutPath(err)
 }
 
@@ -113,8 +113,8 @@ var ErrEmptySecret = errors.New("is empty: write the value into it")
 // (LF, CRLF) are removed, because editors and echo add them unnoticed. Spaces and quotes stay: they may be part of the
 // secret. The error says what is wrong without quoting the content.
 func ParseSecret(content []byte) (Secret, error) {
-	if len(content) > maxSecretFile {
-		return Secret{}, fmt.Errorf("is larger than %d bytes: use the right file", maxSecretFile)
+	if len(content) > maxSecretFileSize {
+		return Secret{}, fmt.Errorf("is larger than %d bytes: use the right file", maxSecretFileSize)
 	}
 	content = bytes.TrimLeft(content, "\ufeff") // a tool that adds one before another produces two
 	content = bytes.TrimRight(content, "\r\n")

@@ -25,7 +25,7 @@ func TestParseSecret(t *testing.T) {
 		{"byte order mark", bom + "s3cret\n", "s3cret", ""},
 		{"spaces and quotes stay", ` "s3cret" `, ` "s3cret" `, ""},
 		{"UTF-8", "gehäim", "gehäim", ""},
-		{"largest", strings.Repeat("a", maxSecretFile), strings.Repeat("a", maxSecretFile), ""},
+		{"largest", strings.Repeat("a", maxSecretFileSize), strings.Repeat("a", maxSecretFileSize), ""},
 		{"empty", "", "", "is empty"},
 		{"only a newline", "\n", "", "is empty"},
 		{"only white space", "  \t\n", "", "is empty"},
@@ -34,7 +34,7 @@ func TestParseSecret(t *testing.T) {
 		{"UTF-16", "\xff\xfes\x003\x00", "", "not UTF-8"},
 		{"NUL", "s3\x00cret", "", "not UTF-8"},
 		{"control characters", "s3\x1bcret", "", "control characters"},
-		{"too large", strings.Repeat("a", maxSecretFile+1), "", "larger than"},
+		{"too large", strings.Repeat("a", maxSecretFileSize+1), "", "larger than"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, err := ParseSecret([]byte(tc.content))
@@ -84,7 +84,7 @@ func TestReadSecretLines(t *testing.T) {
 		{"none", "\n\n", nil, "is empty"},
 		{"a bad line", "a\nb\x01\n", nil, "control characters"},
 		{"a lone CR", "a\rb\n", nil, "more than one line"},
-		{"too large", strings.Repeat("a\n", maxSecretFile), nil, "larger than"},
+		{"too large", strings.Repeat("a\n", maxSecretFileSize), nil, "larger than"},
 	} {
 		if err := os.WriteFile(path, []byte(tc.content), 0o600); err != nil {
 			t.Fatal(err)

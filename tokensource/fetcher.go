@@ -108,7 +108,7 @@ func (f *fetcher) fetchFromLogin(ctx context.Context) (fetchResult, bool) {
 	if fresh := result.token; fresh != nil {
 		current := f.source.state.Load()
 		isKnown := fresh.capAtKnownExpiry(current.token, current.previous)
-		fresh.refreshAt = refreshDue(fresh.issued, fresh.lifetime, ownSpread, random())
+		fresh.refreshAt = refreshDue(fresh.issued, fresh.lifetime, ownRefreshSpread, random())
 		if !fresh.valid(result.ended) {
 			result.token = nil
 			result.failure = &RefreshError{Outcome: OutcomeUnavailable, Reason: "the token had already expired when it arrived", Advice: outageAdvice, sentAgain: isKnown}

@@ -67,7 +67,7 @@ func (l *loop) retryAt(needed bool) time.Time {
 	return l.failed.at.Add(l.failed.pause(l.state.Load().token == nil, l.known(), needed))
 }
 
-// tokenNeededSinceLastCall reports whether requests need a token: they wait for one, or have failed for lack of one since the last call.
+// tokenNeededSinceLastCall reports whether requests wait for a token, or have failed for lack of one since the last call.
 func (l *loop) tokenNeededSinceLastCall() bool { return l.unserved.Swap(false) || l.waiting.Load() > 0 }
 
 // known returns the token, which may have expired.

@@ -28,11 +28,11 @@ const (
 	// maxRetryAfter limits Retry-After: a server that still says "in an hour" after its outage must not keep every shop down.
 	maxRetryAfter = 5 * time.Minute
 
-	// lastAttemptBefore is how long before the end of the token there is an attempt, whatever Retry-After says.
-	lastAttemptBefore = 5 * time.Second
+	// lastAttemptBeforeExpiry is how long before the end of the token there is an attempt, whatever Retry-After says.
+	lastAttemptBeforeExpiry = 5 * time.Second
 
-	// maxLease is how long a lease lasts, and so how long the others wait for a leader that died. Most attempts take a second.
-	maxLease = 15 * time.Second
+	// maxLeaseDuration is how long a lease lasts, and so how long the others wait for a leader that died. Most attempts take 1 s.
+	maxLeaseDuration = 15 * time.Second
 
 	// maxJitter is over how long brokers that share a token spread if they would otherwise act at once.
 	maxJitter = time.Second
@@ -40,9 +40,9 @@ const (
 	// followerHeadStart is how long the other brokers can try before one whose attempt has failed tries again.
 	followerHeadStart = maxJitter / 4
 
-	// lostRaceWait is how long a broker that lost a race for the lease waits at least before it fetches without it: by then it has
-	// seen the lease of the winner, unless the store is not to be trusted.
-	lostRaceWait = 2 * time.Second
+	// lostLeaseRaceWait is how long a broker that lost a race for the lease waits at least before it fetches without it: by then it
+	// has seen the winner's lease, unless the store is not to be trusted.
+	lostLeaseRaceWait = 2 * time.Second
 )
 
 // refreshDue returns when to refresh a token: at 80 % of its lifetime, plus a random part of spread. random is in [0, 1).
@@ -52,10 +52,10 @@ func refreshDue(issued time.Time, lifetime time.Duration, spread, random float64
 
 // The spreads of refreshDue, as parts of the lifetime.
 const (
-	ownSpread    = -0.1  // of a token that is not shared: replicas that started together drift apart
-	leaderSpread = -0.03 // a store that loses its data makes many leaders, which must drift apart
+	ownRefreshSpread    = -0.1  // of a token that is not shared: replicas that started together drift apart
+	leaderRefreshSpread = -0.03 // a store that loses its data makes many leaders, which must drift apart
 	// Followers look for the next shared token when it is mostly there. If the leader is gone, the first acquires the lease.
-	followerSpread = 0.05
+	followerRefreshSpread = 0.05
 )
 
 // fallbackTime returns when a broker fetches without the lease: at least minWait from now, unless its token ends before. While a
@@ -70,7 +70,7 @@ func fallbackTime(known *token, now time.Time, minWait time.Duration, random flo
 	return later(known.issued.Add(at), now.Add(min(minWait, known.remaining(now)/4)))
 }
 
-// capAtQuarterOfRemaining limits what one broker may take, or believe that another takes, to a quarter of what is left of the known token.
+// capAtQuarterOfRemaining limits what one broker may take, or believe that another takes, while the known token is fully valid.
 func capAtQuarterOfRemaining(limit time.Duration, known *token, now time.Time) time.Duration {
 	if known.fullyValid(now) {
 		return min(limit, known.remaining(now)/4)
@@ -81,7 +81,7 @@ func capAtQuarterOfRemaining(limit time.Duration, known *token, now time.Time) t
 // leaseWait returns how long a broker waits from now for the lease of another, of which the store says how long it lasts. Other
 // brokers may not know that the API refuses the token.
 func leaseWait(lease Lease, known *token, now time.Time) time.Duration {
-	limit := maxLease
+	limit := maxLeaseDuration
 	switch {
 	case lease.Failure != nil && known.isRefused():
 		limit = leaderPause(lease, known, now, 1)
@@ -134,8 +134,8 @@ func nextPause(failure *RefreshError, failures int, remaining time.Duration, nee
 	pause := minBackoff + time.Duration(random*float64(ceiling-minBackoff))
 	atLeast := min(failure.RetryAfter, maxRetryAfter)
 	switch {
-	case remaining > lastAttemptBefore:
-		atLeast = min(atLeast, remaining-lastAttemptBefore)
+	case remaining > lastAttemptBeforeExpiry:
+		atLeast = min(atLeast, remaining-lastAttemptBeforeExpiry)
 	case failure.Status != http.StatusTooManyRequests:
 		atLeast = 0
 	}
@@ -164,8 +164,8 @@ func rejectedPause(rejections int, since time.Duration, unproven bool, remaining
 	if remaining > 0 {
 		pause = min(pause, max(5*time.Second, remaining/8))
 	}
-	if remaining > lastAttemptBefore {
-		pause = min(pause, max(minBackoff, remaining-lastAttemptBefore))
+	if remaining > lastAttemptBeforeExpiry {
+		pause = min(pause, max(minBackoff, remaining-lastAttemptBeforeExpiry))
 	}
 	return pause
 }

@@ -24,7 +24,7 @@ func TestRefreshDue(t *testing.T) {
 		{"none", 0, 0.5, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got := refreshDue(issued, tc.lifetime, ownSpread, tc.jitter).Sub(issued)
+			got := refreshDue(issued, tc.lifetime, ownRefreshSpread, tc.jitter).Sub(issued)
 			if diff := (got - tc.want).Abs(); diff > time.Microsecond { // floating-point rounding
 				t.Errorf("refreshDue = issued + %v, want + %v", got, tc.want)
 			}

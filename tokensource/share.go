@@ -53,18 +53,19 @@ func (f *fetcher) fetchShared(ctx context.Context, known *token) (fetchResult, b
 		return result, true
 	}
 	now := time.Now()
-	if result, ok := f.follow(shared.Lease, known, now); ok {
+	if result, ok := f.waitForLeader(shared.Lease, known, now); ok {
 		return result, true
 	}
 	// The lease is so short that another broker can take over before the known token expires.
-	lease := Lease{FencingToken: shared.FencingToken, Failures: f.seen.Failures, Rejections: f.seen.Rejections, Remaining: capAtQuarterOfRemaining(maxLease, known, now)}
+	duration := capAtQuarterOfRemaining(maxLeaseDuration, known, now)
+	lease := Lease{FencingToken: shared.FencingToken, Failures: f.seen.Failures, Rejections: f.seen.Rejections, Remaining: duration}
 	acquired, err := f.entry.Acquire(brief, lease)
 	// After an error this broker may have the lease. Others may wait for it then, so without a fully valid token it fetches anyway.
 	if f.countStoreError(err) && known.fullyValid(now) || err == nil && !acquired {
-		return f.fallBack(ctx, known, began, lostRaceWait)
+		return f.fallBack(ctx, known, began, lostLeaseRaceWait)
 	}
 	f.seen, f.seenAt = lease, now
-	return f.lead(ctx, known)
+	return f.fetchAsLeader(ctx, known)
 }
 
 // adopt takes a token that another broker has fetched, if it may take the known one's place.
@@ -79,13 +80,13 @@ func (f *fetcher) adopt(shared SharedToken, known *token) (fetchResult, bool) {
 	}
 	f.resetBackoff()
 	f.source.storeHits.Add(1)
-	fresh.refreshAt = refreshDue(fresh.issued, fresh.lifetime, followerSpread, f.random)
+	fresh.refreshAt = refreshDue(fresh.issued, fresh.lifetime, followerRefreshSpread, f.random)
 	return fetchResult{ended: now, fromPeer: true, token: fresh}, true
 }
 
-// follow waits for the broker that has the lease, if there is one. It believes only leases that it has not waited for before, and
-// only for a quarter of what is left of the known token: how long a lease lasts is what the store says.
-func (f *fetcher) follow(lease Lease, known *token, now time.Time) (fetchResult, bool) {
+// waitForLeader waits for the broker that has the lease, if there is one. It believes only leases that it has not waited for
+// before, and only for a quarter of what is left of the known token: how long a lease lasts is what the store says.
+func (f *fetcher) waitForLeader(lease Lease, known *token, now time.Time) (fetchResult, bool) {
 	const maxUnresolved = 4 // brokers that died can explain a few; a store that drops what is put into it explains many
 	if lease.FencingToken > f.seen.FencingToken || lease.FencingToken == f.seen.FencingToken && lease.Failure != nil && f.seen.Failure == nil {
 		f.unresolved++
@@ -99,17 +100,20 @@ func (f *fetcher) follow(lease Lease, known *token, now time.Time) (fetchResult,
 		}
 	}
 	until := f.seenAt.Add(leaseWait(f.seen, known, f.seenAt))
-	result := fetchResult{ended: now, fromPeer: true, next: until.Add(jitter(followerHeadStart)), failure: f.seen.Failure, failures: f.seen.Failures, rejections: f.seen.Rejections}
+	result := fetchResult{
+		ended: now, fromPeer: true, next: until.Add(jitter(followerHeadStart)),
+		failure: f.seen.Failure, failures: f.seen.Failures, rejections: f.seen.Rejections,
+	}
 	if f.seen.Failure == nil { // the token may come at any time, and the notification may be lost
 		result.next = earlier(until.Add(jitter(maxJitter)), now.Add(pollPause()))
 	}
 	return result, lease.FencingToken == f.seen.FencingToken && now.Before(until) && f.unresolved <= maxUnresolved
 }
 
-// lead fetches while it holds the lease. An attempt that outlasts the lease is reported as failed, so that another broker may try,
-// but continues. Once another broker holds the lease, this one starts no hedged request, and a token or a rejection of the other
-// one ends the attempt.
-func (f *fetcher) lead(ctx context.Context, known *token) (result fetchResult, ok bool) {
+// fetchAsLeader fetches while it holds the lease. An attempt that outlasts the lease is reported as failed, so that another
+// broker may try, but continues. Once another broker holds the lease, this one starts no hedged request, and a token or a
+// rejection of the other one ends the attempt.
+func (f *fetcher) fetchAsLeader(ctx context.Context, known *token) (result fetchResult, ok bool) {
 	own, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan struct{})
@@ -148,7 +152,7 @@ func (f *fetcher) lead(ctx context.Context, known *token) (result fetchResult, o
 	default:
 		f.resetBackoff()
 		result.token.fence, result.token.leads = f.seen.FencingToken, true
-		result.token.refreshAt = refreshDue(result.token.issued, result.token.lifetime, leaderSpread, random())
+		result.token.refreshAt = refreshDue(result.token.issued, result.token.lifetime, leaderRefreshSpread, random())
 		stored := result.token.shared()
 		f.storing.Go(func() { f.countStoreError(f.entry.Put(release, stored)) })
 	}
@@ -156,7 +160,7 @@ func (f *fetcher) lead(ctx context.Context, known *token) (result fetchResult, o
 }
 
 // releaseFailed releases the lease with the failure, and returns when this broker retries. Others may try followerHeadStart earlier.
-func (f *fetcher) releaseFailed(ctx context.Context, known *token, result fetchResult) time.Time {
+func (f *fetcher) releaseFailed(ctx context.Context, known *token, result fetchResult) (retryAt time.Time) {
 	f.seen.Failure, f.seen.Failures, f.seen.Rejections = result.failure, f.seen.Failures+1, f.seen.Rejections+1
 	if !isRejection(result.failure) {
 		f.seen.Rejections = 0

@@ -18,16 +18,16 @@ func TestSharedRefreshTimes(t *testing.T) {
 		jitter   float64
 		want     time.Duration
 	}{
-		{"the leader", leaderSpread, 300 * time.Second, 0, 240 * time.Second},
-		{"the leader, early", leaderSpread, 300 * time.Second, almostOne, 231009 * time.Millisecond},
-		{"the leader, one second", leaderSpread, time.Second, 0, 800 * time.Millisecond},
-		{"the leader, one second, early", leaderSpread, time.Second, almostOne, 770030 * time.Microsecond},
-		{"the leader, the longest", leaderSpread, maxLifetime, 0, 19*time.Hour + 12*time.Minute},
-		{"a follower", followerSpread, 300 * time.Second, 0, 240 * time.Second},
-		{"a follower, late", followerSpread, 300 * time.Second, almostOne, 254985 * time.Millisecond},
-		{"a follower, one second", followerSpread, time.Second, 0, 800 * time.Millisecond},
-		{"a follower, one second, late", followerSpread, time.Second, almostOne, 849950 * time.Microsecond},
-		{"no lifetime", followerSpread, 0, almostOne, 0},
+		{"the leader", leaderRefreshSpread, 300 * time.Second, 0, 240 * time.Second},
+		{"the leader, early", leaderRefreshSpread, 300 * time.Second, almostOne, 231009 * time.Millisecond},
+		{"the leader, one second", leaderRefreshSpread, time.Second, 0, 800 * time.Millisecond},
+		{"the leader, one second, early", leaderRefreshSpread, time.Second, almostOne, 770030 * time.Microsecond},
+		{"the leader, the longest", leaderRefreshSpread, maxLifetime, 0, 19*time.Hour + 12*time.Minute},
+		{"a follower", followerRefreshSpread, 300 * time.Second, 0, 240 * time.Second},
+		{"a follower, late", followerRefreshSpread, 300 * time.Second, almostOne, 254985 * time.Millisecond},
+		{"a follower, one second", followerRefreshSpread, time.Second, 0, 800 * time.Millisecond},
+		{"a follower, one second, late", followerRefreshSpread, time.Second, almostOne, 849950 * time.Microsecond},
+		{"no lifetime", followerRefreshSpread, 0, almostOne, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got := refreshDue(issued, tc.lifetime, tc.spread, tc.jitter).Sub(issued)
@@ -67,7 +67,7 @@ func TestFallbackTime(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			now := issued.Add(tc.age)
-			for wait, want := range map[time.Duration]time.Duration{0: tc.afterError, lostRaceWait: tc.lostRace} {
+			for wait, want := range map[time.Duration]time.Duration{0: tc.afterError, lostLeaseRaceWait: tc.lostRace} {
 				if got := fallbackTime(tc.known, now, wait, tc.random).Sub(now); (got - want).Abs() > time.Microsecond {
 					t.Errorf("wait %v: got now + %v, want + %v", wait, got, want)
 				}

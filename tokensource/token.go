@@ -99,7 +99,7 @@ func (t *token) isSupersededBy(fresh *token, now time.Time) bool {
 	case fresh == nil, fresh.fence <= 0, fresh.remaining(now) <= minRefreshInterval: // one that ends at once would have the store asked in a loop
 		return false
 	case t.has(fresh.authorization):
-		return fresh.fence > t.fence && now.Before(refreshDue(fresh.issued, fresh.lifetime, followerSpread, 0))
+		return fresh.fence > t.fence && now.Before(refreshDue(fresh.issued, fresh.lifetime, followerRefreshSpread, 0))
 	}
 	return fresh.fence > t.fence && (!t.fullyValid(now) || fresh.remaining(now) > t.remaining(now))
 }

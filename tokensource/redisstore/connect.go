@@ -93,8 +93,8 @@ func newDialFunc(scheme string) func(context.Context, string, string) (net.Conn,
 	}
 }
 
-// maxReply limits a reply, in bytes and in 64 bytes for each unit of an announced length. The longest lists a Cluster's commands.
-const maxReply = 8 << 20
+// maxReplySize limits a reply, in bytes and in 64 bytes for each unit of an announced length. The longest lists a Cluster's commands.
+const maxReplySize = 8 << 20
 
 // replyLimitedConn limits the size of a reply. go-redis allocates whatever length a reply announces, and reads nested lists
 // recursively, so a few bytes of a hostile store could end this process.
@@ -106,7 +106,7 @@ type replyLimitedConn struct {
 
 // SetReadDeadline begins a reply: go-redis calls it before each one.
 func (c *replyLimitedConn) SetReadDeadline(t time.Time) error {
-	c.left = maxReply
+	c.left = maxReplySize
 	return c.Conn.SetReadDeadline(t)
 }
 
@@ -117,7 +117,7 @@ func (c *replyLimitedConn) Read(p []byte) (int, error) {
 		case strings.IndexByte("$=!*~>%|", b) >= 0:
 			c.length = 0
 		case c.length >= 0 && '0' <= b && b <= '9':
-			c.length = min(10*c.length+int(b-'0'), maxReply)
+			c.length = min(10*c.length+int(b-'0'), maxReplySize)
 		case c.length >= 0:
 			c.length, c.left = -1, c.left-64*c.length
 		}

@@ -32,14 +32,14 @@ func TestHealth(t *testing.T) {
 				}
 			}
 			wantReady(false)
-			time.Sleep(cooldown - 1)
+			time.Sleep(failureCooldown - 1)
 			wantReady(false)
 			time.Sleep(time.Nanosecond)
 			wantReady(true)  // one account
 			wantReady(false) // no other in the meantime
 		}
 		// One that never records a result does not keep the others from asking.
-		time.Sleep(cooldown)
+		time.Sleep(failureCooldown)
 		wantReady(true)
 
 		_ = h.noteResult(nil)

@@ -177,7 +177,7 @@ func TestLimitsReplies(t *testing.T) {
 		strings.Repeat("*1\r\n", 200_000):       false,
 		strings.Repeat("*9999\r\n", 20):         false,
 		strings.Repeat("|1\r\n+a\r\n", 200_000): false,
-		"+" + strings.Repeat("x", maxReply):     false,
+		"+" + strings.Repeat("x", maxReplySize): false,
 	} {
 		for name, reader := range map[string]io.Reader{"at once": strings.NewReader(text), "byte by byte": iotest.OneByteReader(strings.NewReader(text))} {
 			if _, err := read(t, reader); (err == nil) != want {

@@ -25,7 +25,7 @@ const (
 	prefix  = "etrusted-broker:" // of every key and channel, so that a store's access rules can name them
 	channel = prefix + "tokens"  // announces new tokens: a message is the name of an entry
 
-	cooldown = 5 * time.Second // after that, one account tries a store that failed, while the others go on without
+	failureCooldown = 5 * time.Second // after that, one account tries a store that failed, while the others go on without
 )
 
 // Store is a connection to a store. All methods are safe for concurrent use, except Run, which must be called at most once.
@@ -66,7 +66,7 @@ func (s *Store) Run(ctx context.Context) {
 			_ = s.noteResult(err) // so that no account has to find out
 		}
 		select {
-		case <-time.After(cooldown/2 + rand.N(cooldown/2)): //nolint:gosec // G404: jitter, because all brokers lose a store at once.
+		case <-time.After(failureCooldown/2 + rand.N(failureCooldown/2)): //nolint:gosec // G404: jitter, because all brokers lose a store at once.
 		case <-ctx.Done():
 		}
 	}
@@ -148,7 +148,7 @@ func (s *Store) ready() error {
 	if s.problem != "" && time.Now().Before(s.retryAt) {
 		return errors.New(s.problem)
 	}
-	s.retryAt = time.Now().Add(cooldown)
+	s.retryAt = time.Now().Add(failureCooldown)
 	return nil
 }
 
@@ -163,7 +163,7 @@ func (s *Store) noteResult(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	changed := (s.problem == "") != (problem == "")
-	s.problem, s.retryAt = problem, time.Now().Add(cooldown)
+	s.problem, s.retryAt = problem, time.Now().Add(failureCooldown)
 	if changed && s.onStateChange != nil {
 		s.onStateChange(problem)
 	}
