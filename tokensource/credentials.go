@@ -21,10 +21,11 @@ type Credentials struct {
 // maxSecretFileSize limits what is read of a secret file. A client secret has a few dozen bytes; a larger file is one named by mistake.
 const maxSecretFileSize = 4 << 10
 
-// The errors of HidePath.
+// The errors of HidePath, and that of an empty file.
 var (
 	ErrFileNotFound   = errors.New("file not found")
 	ErrFileUnreadable = errors.New("cannot be read: check the path and the permissions of its directories")
+	ErrEmptySecret    = errors.New("is empty: write the value into it")
 )
 
 // HidePath returns err, the error of reading a file, or one without the path if that cannot be examined: then it may be the
@@ -67,7 +68,7 @@ func parseSecretLines(content []byte) ([]Secret, error) {
 	return secrets, nil
 }
 
-// parseFile reads a file and parses its content. parse gets at most maxSecretFileSize+1 bytes, and refuses what is longer than maxSecretFileSize.
+// parseFile reads a file and parses its content. parse refuses more than maxSecretFileSize bytes, and never gets many more.
 func parseFile[T any](path string, parse func(content []byte) (T, error)) (value T, err error) {
 	content, err := readContent(path)
 	if err != nil {
@@ -79,7 +80,7 @@ func parseFile[T any](path string, parse func(content []byte) (T, error)) (value
 	return value, nil
 }
 
-// readContent returns the content of the file, but never more than maxSecretFileSize+1 bytes. Its errors do not repeat the path.
+// readContent returns the content of a file, up to maxSecretFileSize+1 bytes. Its errors do not repeat the path.
 func readContent(path string) ([]byte, error) {
 	switch info, err := os.Stat(path); {
 	case err != nil:
@@ -105,9 +106,6 @@ func withoutPath(err error) error {
 	}
 	return err
 }
-
-// ErrEmptySecret is the error of an empty file.
-var ErrEmptySecret = errors.New("is empty: write the value into it")
 
 // ParseSecret returns the secret in a file's content: one line of UTF-8 text. A byte order mark and trailing line breaks
 // (LF, CRLF) are removed, because editors and echo add them unnoticed. Spaces and quotes stay: they may be part of the

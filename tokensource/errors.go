@@ -43,9 +43,7 @@ type RefreshError struct {
 }
 
 // Error returns the reason and the advice.
-func (e *RefreshError) Error() string {
-	return e.Reason + ". " + e.Advice
-}
+func (e *RefreshError) Error() string { return e.Reason + ". " + e.Advice }
 
 // The codes of credentials that the broker cannot use, in the log and on the status page.
 const (
