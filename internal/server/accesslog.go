@@ -11,17 +11,17 @@ import (
 	"etrusted-broker/proxy"
 )
 
-// requestIDs returns the generator of IDs for requests without one. It returns nil if no log line would contain them: they
+// requestIDGenerator returns the generator of IDs for requests without one. It returns nil if no log line would contain them: they
 // would only be a header that the app did not send.
-func requestIDs(c config.Config) func() string {
+func requestIDGenerator(c config.Config) func() string {
 	if !c.AccessLog || c.LogLevel > zapcore.InfoLevel {
 		return nil
 	}
 	return rand.Text
 }
 
-// maxMethod is more than any registered method has.
-const maxMethod = 32
+// maxLoggedMethod is more than any registered method has.
+const maxLoggedMethod = 32
 
 // logRequest writes one line for a request: no query and no headers but what names the request, since they may hold
 // personal data and the app's own credentials.
@@ -36,7 +36,7 @@ func (b *broker) logRequest(record proxy.RequestRecord) {
 	}
 	fields := []zap.Field{
 		zap.String("account", record.Account),
-		zap.String("method", printable.Escape(record.Method, maxMethod)),
+		zap.String("method", printable.Escape(record.Method, maxLoggedMethod)),
 		zap.String("path", record.Path),
 		zap.Int("status", record.Status),
 		zap.Int64("bytes", record.Bytes),

@@ -90,7 +90,7 @@ func (s *accountServers) update() {
 	}
 	apis, logins := []string{s.api.Host}, []string{s.login.Host}
 	for _, environment := range all {
-		for _, server := range ownServers(environment) {
+		for _, server := range serverURLs(environment) {
 			if server == environment.API {
 				apis = append(apis, server.Host)
 			} else {
@@ -102,8 +102,8 @@ func (s *accountServers) update() {
 	s.onChange(all)
 }
 
-// ownServers returns the API and the login server that an environment names.
-func ownServers(e tokensource.Environment) (servers []*url.URL) {
+// serverURLs returns the API and the login server that an environment names.
+func serverURLs(e tokensource.Environment) (servers []*url.URL) {
 	if e.API != nil {
 		servers = append(servers, e.API)
 	}
@@ -135,15 +135,15 @@ func (s *accountServers) accountOf(apiHost string, caller *access.Caller) (accou
 	return allowed[0], true
 }
 
-// watchServers prepares the broker for the servers of accounts: how to connect to them, and whether to answer in their place. It
+// followAccountServers prepares the broker for the servers of accounts: how to connect to them, and whether to answer in their place. It
 // must be called once, before serve. If the broker has a listener for intercepted connections, a server's name may lead to itself.
-func (b *broker) watchServers(ctx context.Context, network *dialer.TCPDialer, intercepts bool) {
+func (b *broker) followAccountServers(ctx context.Context, network *dialer.TCPDialer, intercepts bool) {
 	b.network = network
 	examined := map[string]bool{} // APIs
 	examine := func(api *url.URL) {
 		if intercepts && !examined[api.String()] {
 			examined[api.String()] = true
-			go b.warnLoop(ctx, api)
+			go b.detectLoop(ctx, api)
 		}
 	}
 	examine(b.config.API)
@@ -151,7 +151,7 @@ func (b *broker) watchServers(ctx context.Context, network *dialer.TCPDialer, in
 	b.servers.watch(func(environments []tokensource.Environment) {
 		hosts := []string{b.config.API.Host, b.config.Login.Host}
 		for _, environment := range environments {
-			for _, server := range ownServers(environment) {
+			for _, server := range serverURLs(environment) {
 				hosts = append(hosts, server.Host)
 				network.UseResolverFor(server.Hostname())
 			}
@@ -160,13 +160,13 @@ func (b *broker) watchServers(ctx context.Context, network *dialer.TCPDialer, in
 			}
 		}
 		if b.ca != nil {
-			b.interceptHosts(hosts, warned)
+			b.setInterceptedHosts(hosts, warned)
 		}
 	})
 }
 
-// interceptHosts lets the CA sign for hosts, and warns about those that it does not permit, unless it did so before.
-func (b *broker) interceptHosts(hosts []string, warned map[string]bool) {
+// setInterceptedHosts lets the CA sign for hosts, and warns about those that it does not permit, unless it did so before.
+func (b *broker) setInterceptedHosts(hosts []string, warned map[string]bool) {
 	for _, host := range b.ca.SetHosts(hosts) {
 		if !warned[host] {
 			warned[host] = true

@@ -116,13 +116,13 @@ func TestOwnServers(t *testing.T) {
 	t.Parallel()
 	e := tokensource.Environment{API: parseURL(t, "https://api.qa.example"), TokenURL: "https://login.qa.example:8443/oauth/token"}
 	var hosts []string
-	for _, server := range ownServers(e) {
+	for _, server := range serverURLs(e) {
 		hosts = append(hosts, server.Host)
 	}
 	if want := []string{"api.qa.example", "login.qa.example:8443"}; !slices.Equal(hosts, want) {
 		t.Errorf("got %q, want %q", hosts, want)
 	}
-	if got := ownServers(tokensource.Environment{Audience: "qa"}); got != nil {
+	if got := serverURLs(tokensource.Environment{Audience: "qa"}); got != nil {
 		t.Errorf("got %v, want none", got)
 	}
 }

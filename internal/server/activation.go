@@ -17,11 +17,11 @@ const (
 	interceptSocketName = "intercept"
 )
 
-// inherited returns the sockets that systemd passes, if any. It must be called once, before anything else is opened,
+// inheritedListeners returns the sockets that systemd passes, if any. It must be called once, before anything else is opened,
 // because the descriptors are known by their numbers only. The variables LISTEN_… are unset.
 //
 // Closing such a listener does not remove the file of a Unix socket: systemd keeps listening on it.
-func inherited() (l Listeners, err error) {
+func inheritedListeners() (l Listeners, err error) {
 	for _, file := range activation.Files(true) {
 		var listener net.Listener
 		listening := isListeningSocket(file)

@@ -21,7 +21,7 @@ func (b *broker) newAdminPages() *admin.Handler {
 		Metrics:  b.metrics,
 		InFlight: b.proxy.InFlight,
 		Draining: b.draining.Load,
-		Usage:    b.currentUsage,
+		Usage:    b.usageWithAccessKey,
 
 		Operations: &b.operations,
 		RulesAllow: func(one operations.Operation) bool { return b.policy.RulesAllow(one.Caller, one.Method, one.Path) },

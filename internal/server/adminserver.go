@@ -16,7 +16,7 @@ func newAdminServer(handler http.Handler, log *zap.Logger) *http.Server {
 	if err != nil {
 		panic(err) // the level is valid
 	}
-	return &http.Server{Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: clientIdleTimeout, MaxHeaderBytes: 64 << 10, ErrorLog: errorLog}
+	return &http.Server{Handler: handler, ReadHeaderTimeout: clientHeaderTimeout, IdleTimeout: clientIdleTimeout, MaxHeaderBytes: 64 << 10, ErrorLog: errorLog}
 }
 
 // minAdminConnAge is how long a connection of the admin listener is open before it can be closed to make room: scrapers and
@@ -63,7 +63,7 @@ func (l *evictingListener) admit(c *evictableConn) bool {
 	return true
 }
 
-// evictableConn is a connection of a evictingListener.
+// evictableConn is a connection of an evictingListener.
 type evictableConn struct {
 	net.Conn
 	listener *evictingListener

@@ -15,7 +15,7 @@ import (
 // NewAPITransport returns the broker's client for an API in the form of net/http. It supports requests without a body, and a
 // httptrace.ClientTrace for their connections. The caller must read the body of a response to its end, or cancel the request.
 func NewAPITransport(api *url.URL, c config.Config, network *dialer.TCPDialer) http.RoundTripper {
-	return apiTransport{newClientFor(api, c, currentLimits(c).idle, network)}
+	return apiTransport{newAPIClient(api, c, currentLimits(c).idle, network)}
 }
 
 type apiTransport struct{ client proxy.RoundTripper }

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// headerTimeout is for a TLS handshake, and for a request's header.
-	headerTimeout = 10 * time.Second
+	// clientHeaderTimeout is for a TLS handshake, and for a request's header.
+	clientHeaderTimeout = 10 * time.Second
 	// clientIdleTimeout is longer than that of most clients, so that the client closes an idle connection first.
 	clientIdleTimeout = 2 * time.Minute
 )
@@ -21,24 +21,24 @@ const (
 func (b *broker) newAppServer(handler http1.Handler) *http1.Server {
 	return &http1.Server{
 		Handler:          handler,
-		HeaderTimeout:    headerTimeout,
+		HeaderTimeout:    clientHeaderTimeout,
 		IdleTimeout:      clientIdleTimeout,
-		TunnelOf:         b.tunnelOf,
-		OnEvict:          func() { b.connectionDenied(access.ReasonEvicted) },
-		OnHandshakeError: b.handshakeFailed,
+		TunnelOf:         b.interceptedTunnel,
+		OnEvict:          func() { b.countDeniedConnection(access.ReasonEvicted) },
+		OnHandshakeError: b.recordHandshakeError,
 		OnPanic: func(reason any) {
 			b.log.Error("a request failed because of a bug in the broker; please report it", zap.Any("reason", reason), zap.Stack("stack"))
 		},
 	}
 }
 
-// handshakeFailed counts a failed TLS handshake, and logs it at most once a minute.
-func (b *broker) handshakeFailed(err error) {
-	b.connectionDenied(access.ReasonHandshake)
+// recordHandshakeError counts a failed TLS handshake, and logs it at most once a minute.
+func (b *broker) recordHandshakeError(err error) {
+	b.countDeniedConnection(access.ReasonHandshake)
 	if !b.handshakeLog.allow() {
 		return
 	}
-	if err.Error() == noCertificateText {
+	if err.Error() == unknownSNIErrorText {
 		b.log.Warn("a TLS client at BROKER_INTERCEPT_LISTEN asked for another host than the API and the login server, or for none: check what leads it there")
 		return
 	}

@@ -44,7 +44,9 @@ func TestMemoryOfStalledReadersIsBounded(t *testing.T) {
 			api.Listener = smallBufferListener{api.Listener}
 			api.Start()
 			t.Cleanup(api.Close)
-			address, inFlight := serveWithSmallBuffers(t, api.URL, newAPIClient(loadConfig(t, brokertest.Environ(api.URL)), new(dialer.TCPDialer)), limits{app: 2 * readers, admin: 4})
+			c := loadConfig(t, brokertest.Environ(api.URL))
+			toAPI := newAPIClient(c.API, c, currentLimits(c).idle, new(dialer.TCPDialer))
+			address, inFlight := serveWithSmallBuffers(t, api.URL, toAPI, limits{app: 2 * readers, admin: 4})
 
 			before := heapInUse()
 			for range readers {

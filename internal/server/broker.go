@@ -44,8 +44,8 @@ type broker struct {
 	pass     *passThrough
 	network  *dialer.TCPDialer // opens the connections to the APIs that only accounts have
 	limits   limits
-	denied   requestLog
-	failed   requestLog
+	denied   throttledRequestLog
+	failed   throttledRequestLog
 	dryRuns  dryRunLog
 	draining atomic.Bool
 	unsafe   atomic.Bool // other machines can use the credentials: see BROKER_UNSAFE_LISTEN
@@ -69,8 +69,8 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 		return nil, err
 	}
 	b := &broker{build: build, config: c, log: log, reloader: reloader, limits: currentLimits(c), store: newStore(c, log), dryRuns: dryRunLog{log: log}}
-	b.denied = requestLog{log: log, message: "requests refused; what follows count is about the last one"}
-	b.failed = requestLog{log: log, message: "requests to the API failed; what follows count is about the last one"}
+	b.denied = throttledRequestLog{log: log, message: "requests refused; what follows count is about the last one"}
+	b.failed = throttledRequestLog{log: log, message: "requests to the API failed; what follows count is about the last one"}
 	if b.accounts, err = b.newAccounts(toLogin); err != nil {
 		return nil, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()}
 	}
@@ -102,24 +102,26 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	}
 	b.pass = newPassThrough(b.policy.PassHosts)
 	b.proxy, err = proxy.New(proxy.Config{
-		Upstream:          c.API,
-		UpstreamClient:    toAPI,
-		NewUpstreamClient: func(api *url.URL) proxy.RoundTripper { return newClientFor(api, c, b.limits.forOwnAPI(), b.network) },
-		AccountOf:         b.servers.accountOf,
-		Tokens:            b.tokens,
-		TokenWait:         c.TokenWait,
-		Policy:            b.policy,
-		ClientTrusted:     func(r *http1.Request) bool { return b.reloader.certificates.clientTrusted(r.Conn) },
-		Identities:        b.identities(),
-		TokenEndpoint:     c.TokenEndpoint,
-		RewriteLinks:      c.RewriteLinks,
-		ExternalScheme:    scheme(c),
-		TunnelTLS:         b.ca.TLSConfig, // not called without a CA
-		PassThrough:       b.pass,
-		Retry:             c.Replay401,
-		RetryBuffer:       c.ReplayBuffer,
-		RequestID:         requestIDs(c),
-		OnRequestEnd:      b.recordRequest,
+		Upstream:       c.API,
+		UpstreamClient: toAPI,
+		NewUpstreamClient: func(api *url.URL) proxy.RoundTripper {
+			return newAPIClient(api, c, b.limits.idlePerAccountAPI(), b.network)
+		},
+		AccountOf:      b.servers.accountOf,
+		Tokens:         b.tokens,
+		TokenWait:      c.TokenWait,
+		Policy:         b.policy,
+		ClientTrusted:  func(r *http1.Request) bool { return b.reloader.certificates.clientTrusted(r.Conn) },
+		Identities:     b.identities(),
+		TokenEndpoint:  c.TokenEndpoint,
+		RewriteLinks:   c.RewriteLinks,
+		ExternalScheme: externalScheme(c),
+		TunnelTLS:      b.ca.TLSConfig, // not called without a CA
+		PassThrough:    b.pass,
+		Retry:          c.Replay401,
+		RetryBuffer:    c.ReplayBuffer,
+		RequestID:      requestIDGenerator(c),
+		OnRequestEnd:   b.recordRequest,
 	})
 	if err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ func OpenCA(c config.Config) (*localca.CA, error) {
 	var more []string
 	if err == nil { // or else the broker does not start; the command ca can do without
 		for _, environment := range accounts.ReadEnvironments() {
-			for _, server := range ownServers(environment) {
+			for _, server := range serverURLs(environment) {
 				more = append(more, server.Host)
 			}
 		}

@@ -61,7 +61,7 @@ func (b *broker) openCallers() (*callerDirectory, error) {
 		onRead: func(name string) { b.warnMisspeltFiles(filepath.Join(c.CallersDir, name), callerFiles) },
 		onRemoved: func(name string) {
 			b.metrics.DeleteCaller(name)
-			b.deleteUsage(name)
+			b.forgetCaller(name)
 		},
 		names:         map[string]bool{},
 		reloadTrigger: filewatch.NewTrigger(),
@@ -147,24 +147,24 @@ func (b *broker) callersStatus() (status []admin.Caller, problems []string) {
 	for _, caller := range current.Callers {
 		one := admin.Caller{Name: caller.Name, Accounts: caller.Accounts, Expires: caller.Expires.UTC()}
 		if usage != nil {
-			one.Curl = usage.Curl + callerKeyOption(b.config, caller)
+			one.Curl = usage.Curl + curlCallerKeyOption(b.config, caller)
 		}
 		status = append(status, one)
 	}
 	return status, current.Problems
 }
 
-// deleteUsage removes what is known of a removed caller's use of the API.
-func (b *broker) deleteUsage(caller string) {
+// forgetCaller removes what is known of a removed caller's use of the API.
+func (b *broker) forgetCaller(caller string) {
 	b.operations.Delete(caller)
 	b.dryRuns.forget(caller)
 }
 
-// deleteUsageIfRemoved is for the end of a request. Its caller may have been removed meanwhile, and deleteUsage called: then nothing else
+// forgetCallerIfRemoved is for the end of a request. Its caller may have been removed meanwhile, and forgetCaller called: then nothing else
 // would remove what the request has added.
-func (b *broker) deleteUsageIfRemoved(caller string) {
+func (b *broker) forgetCallerIfRemoved(caller string) {
 	if b.callers != nil && caller != "" && b.callers.callers.WithName(caller) == nil {
-		b.deleteUsage(caller)
+		b.forgetCaller(caller)
 	}
 }
 
@@ -178,13 +178,13 @@ func (b *broker) identities() func(*http1.Request) []string {
 	if b.callers == nil {
 		return nil
 	}
-	return func(r *http1.Request) []string { return identitiesOf(r.Conn) }
+	return func(r *http1.Request) []string { return clientIdentities(r.Conn) }
 }
 
-func identitiesOf(conn net.Conn) []string {
+func clientIdentities(conn net.Conn) []string {
 	switch conn := conn.(type) {
-	case *clientConn:
-		return conn.identities()
+	case *clientTLSConn:
+		return conn.certificateIdentities()
 	case *net.UnixConn:
 		if uid, ok := peerUser(conn); ok {
 			return []string{callers.UserIdentity(uid)}
@@ -210,7 +210,7 @@ type revokedConnCloser struct {
 
 // ServeHTTP1 implements http1.Handler.
 func (h revokedConnCloser) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
-	identities := identitiesOf(r.Conn)
+	identities := clientIdentities(r.Conn)
 	wasCaller := h.callers.HasAnyIdentity(identities)
 	h.next.ServeHTTP1(w, r)
 	if wasCaller && !h.callers.HasAnyIdentity(identities) {

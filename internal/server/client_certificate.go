@@ -11,18 +11,18 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// clientConn is a TLS connection of a client. The handshake verifies the client's certificate once; a connection can outlive
+// clientTLSConn is a TLS connection of a client. The handshake verifies the client's certificate once; a connection can outlive
 // both the certificate and its CA, so requests verify it again. Its certificate needs no lock: a connection carries one request
 // at a time.
-type clientConn struct {
+type clientTLSConn struct {
 	*tls.Conn
 	roots      *x509.CertPool // the CAs that verified it last; nil before the first request
 	validUntil time.Time      // when the first certificate in its chain expires
 	names      []string       // its identities; nil before the first request
 }
 
-// identities returns what can identify the client as a caller; nil if it has presented no certificate.
-func (c *clientConn) identities() []string {
+// certificateIdentities returns what can identify the client as a caller; nil if it has presented no certificate.
+func (c *clientTLSConn) certificateIdentities() []string {
 	if presented := c.ConnectionState().PeerCertificates; c.names == nil && len(presented) > 0 {
 		c.names = callers.CertificateIdentities(presented[0])
 	}
@@ -41,7 +41,7 @@ func (l tlsListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &clientConn{Conn: tls.Server(accepted, l.config)}, nil
+	return &clientTLSConn{Conn: tls.Server(accepted, l.config)}, nil
 }
 
 // listener returns a listener for the connections of l, with TLS if it is configured. c may be nil.
@@ -52,9 +52,9 @@ func (c *certificates) listener(l net.Listener) net.Listener {
 	return tlsListener{l, c.serverConfig()}
 }
 
-// verify reports whether the CAs trust the certificate now. It verifies signatures only if the CAs have changed since the
+// verifyCertificate reports whether the CAs trust the certificate now. It verifies signatures only if the CAs have changed since the
 // last call, or if the certificate has expired.
-func (c *clientConn) verify(roots *x509.CertPool) bool {
+func (c *clientTLSConn) verifyCertificate(roots *x509.CertPool) bool {
 	if c.roots == roots && time.Now().Before(c.validUntil) {
 		return true
 	}
@@ -95,8 +95,8 @@ func (c *certificates) clientTrusted(conn net.Conn) bool {
 	if !c.requiresClientCert() {
 		return true
 	}
-	client, ok := conn.(*clientConn)
-	return ok && client.verify(c.current.Load().ClientCAs)
+	client, ok := conn.(*clientTLSConn)
+	return ok && client.verifyCertificate(c.current.Load().ClientCAs)
 }
 
 // closeBeforeExpiry closes connections before their client certificate expires: after a response, if the certificate would
@@ -116,7 +116,7 @@ type expiredConnCloser struct {
 
 // ServeHTTP1 implements http1.Handler.
 func (h expiredConnCloser) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
-	if h.certificates.clientTrusted(r.Conn) && time.Until(r.Conn.(*clientConn).validUntil) < clientIdleTimeout {
+	if h.certificates.clientTrusted(r.Conn) && time.Until(r.Conn.(*clientTLSConn).validUntil) < clientIdleTimeout {
 		w.Close = true
 	}
 	h.next.ServeHTTP1(w, r)

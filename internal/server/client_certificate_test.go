@@ -39,7 +39,7 @@ func TestVerifiesTheClientCertificateUntilItExpires(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _, _ = clientEnd.Close(), serverEnd.Close() }()
-		presented := &clientConn{Conn: server}
+		presented := &clientTLSConn{Conn: server}
 		pool := brokertest.CertPool(apps)
 		for _, test := range []struct {
 			after   time.Duration // the previous case
@@ -54,7 +54,7 @@ func TestVerifiesTheClientCertificateUntilItExpires(t *testing.T) {
 			{2 * time.Minute, pool, false},
 		} {
 			time.Sleep(test.after)
-			if got := presented.verify(test.trusted); got != test.want {
+			if got := presented.verifyCertificate(test.trusted); got != test.want {
 				t.Errorf("%v after the handshake: got trusted %t, want %t", time.Since(presented.ConnectionState().PeerCertificates[0].NotBefore)-time.Hour, got, test.want)
 			}
 		}

@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	// maxDryRuns is how many operations of a caller are logged: an app can invent new ones without end.
-	maxDryRuns = 200
-	// maxDryRunPath is how much of an unusual path is logged.
-	maxDryRunPath = 200
+	// maxDryRunsPerCaller is how many operations of a caller are logged: an app can invent new ones without end.
+	maxDryRunsPerCaller = 200
+	// maxLoggedPath is how much of an unusual path is logged.
+	maxLoggedPath = 200
 )
 
 // dryRunLog logs each operation that the allow list would refuse once. The log must be set.
@@ -41,7 +41,7 @@ func (d *dryRunLog) add(r proxy.RequestRecord) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	logged := d.callers[r.Caller]
-	if logged[dryRun{operation, r.DryRun.Code}] || len(logged) > maxDryRuns {
+	if logged[dryRun{operation, r.DryRun.Code}] || len(logged) > maxDryRunsPerCaller {
 		return
 	}
 	if logged == nil {
@@ -52,14 +52,14 @@ func (d *dryRunLog) add(r proxy.RequestRecord) {
 		d.callers[r.Caller] = logged
 	}
 	logged[dryRun{operation, r.DryRun.Code}] = true
-	if len(logged) > maxDryRuns {
+	if len(logged) > maxDryRunsPerCaller {
 		d.log.Warn("BROKER_ALLOW_MODE=warn: there are too many operations that the allow list would refuse; further ones are only counted", callerField(r.Caller))
 		return
 	}
-	missing := zap.String("path", printable.Escape(r.Path, maxDryRunPath)) // the first unusual one stands for all
+	missing := zap.String("path", printable.Escape(r.Path, maxLoggedPath)) // the first unusual one stands for all
 	if usual {
 		missing = zap.String("pattern", operations.Pattern(operation))
 	}
 	d.log.Warn("BROKER_ALLOW_MODE=warn: the allow list would refuse this operation; logged once", callerField(r.Caller),
-		zap.String("method", printable.Escape(r.Method, maxMethod)), missing, zap.String("code", r.DryRun.Code), zap.Int("status", r.Status))
+		zap.String("method", printable.Escape(r.Method, maxLoggedMethod)), missing, zap.String("code", r.DryRun.Code), zap.Int("status", r.Status))
 }

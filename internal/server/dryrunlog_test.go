@@ -24,12 +24,12 @@ func TestDryRunLogIsBounded(t *testing.T) {
 	}
 	const each, tooMany = "the allow list would refuse this operation; logged once", "there are too many operations that the allow list would refuse; further ones are only counted"
 	lines := func(message string) int { return len(out.Lines("BROKER_ALLOW_MODE=warn: " + message)) }
-	if lines(each) != maxDryRuns || lines(tooMany) != 1 {
-		t.Errorf("got %d lines and %d about too many, want %d and 1", lines(each), lines(tooMany), maxDryRuns)
+	if lines(each) != maxDryRunsPerCaller || lines(tooMany) != 1 {
+		t.Errorf("got %d lines and %d about too many, want %d and 1", lines(each), lines(tooMany), maxDryRunsPerCaller)
 	}
 	add("shop", "/reviews")
 	add("shop", "/reviews")
-	if last := out.Lines("BROKER_ALLOW_MODE=warn: " + each); len(last) != maxDryRuns+1 || last[maxDryRuns]["caller"] != "shop" {
+	if last := out.Lines("BROKER_ALLOW_MODE=warn: " + each); len(last) != maxDryRunsPerCaller+1 || last[maxDryRunsPerCaller]["caller"] != "shop" {
 		t.Errorf("got %d lines, want one more, of the other caller", len(last))
 	}
 }
@@ -46,7 +46,7 @@ func TestDryRunLogShowsUnusualPaths(t *testing.T) {
 	if len(lines) != 1 {
 		t.Fatalf("got %d lines, want 1:\n%s", len(lines), out.String())
 	}
-	if path := lines[0]["path"].(string); lines[0]["method"] != "M%E2%80%AE" || !strings.HasPrefix(path, "//reviews/xxx") || len(path) > maxDryRunPath+len("...") {
+	if path := lines[0]["path"].(string); lines[0]["method"] != "M%E2%80%AE" || !strings.HasPrefix(path, "//reviews/xxx") || len(path) > maxLoggedPath+len("...") {
 		t.Errorf("got %q, want method and path printable and cut", lines[0])
 	}
 }

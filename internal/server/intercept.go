@@ -32,11 +32,11 @@ func (l interceptListener) Accept() (net.Conn, error) {
 	return interceptedConn{tls.Server(accepted, l.config)}, nil
 }
 
-// noCertificateText is the text of crypto/tls's error for a handshake without a certificate for the client's SNI. It has no type.
-const noCertificateText = "tls: no certificates configured"
+// unknownSNIErrorText is the text of crypto/tls's error for a handshake without a certificate for the client's SNI. It has no type.
+const unknownSNIErrorText = "tls: no certificates configured"
 
-// tunnelOf is for http1.Server.TunnelOf: an intercepted connection is like a tunnel to the host in its SNI.
-func (b *broker) tunnelOf(conn net.Conn) any {
+// interceptedTunnel is for http1.Server.TunnelOf: an intercepted connection is like a tunnel to the host in its SNI.
+func (b *broker) interceptedTunnel(conn net.Conn) any {
 	intercepted, ok := conn.(interceptedConn)
 	if !ok {
 		return nil
@@ -49,8 +49,8 @@ func (b *broker) tunnelOf(conn net.Conn) any {
 	return &access.Tunnel{Target: target, AnyPort: true}
 }
 
-// warnLoop logs an error if an API's name leads to the broker itself. A connection is not opened for more than that.
-func (b *broker) warnLoop(ctx context.Context, api *url.URL) {
+// detectLoop logs an error if an API's name leads to the broker itself. A connection is not opened for more than that.
+func (b *broker) detectLoop(ctx context.Context, api *url.URL) {
 	if through, err := http.ProxyFromEnvironment(&http.Request{URL: api}); through != nil || err != nil {
 		return // it resolves the name
 	}

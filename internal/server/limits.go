@@ -21,9 +21,9 @@ const (
 	minAppConnections = 64
 	// maxAdminConnections suffices for scrapers, probes and operators.
 	maxAdminConnections = 64
-	// maxIdleUpstream covers a burst of an app's workers. With net/http's default of 2, handshakes took ten times the CPU at 64
+	// maxIdleUpstreamConnections covers a burst of an app's workers. With net/http's default of 2, handshakes took ten times the CPU at 64
 	// concurrent requests.
-	maxIdleUpstream = 256
+	maxIdleUpstreamConnections = 256
 	// reservedDescriptors are for the login server, the log, the listeners, and files that are read or watched.
 	reservedDescriptors = 40
 	// baseMemory is for everything except the app's connections. An idle broker uses 18 MB.
@@ -32,7 +32,7 @@ const (
 	// holds, because the garbage collector lets the heap grow to twice what is in use. That is some 110 KiB: decompressor,
 	// decompressed data, buffers and stack. An idle connection takes 3 KiB and its stack.
 	connectionMemory = 256 << 10
-	// http2ConnectionMemory is the same over HTTP/2 to the API, which also holds a part of the response: see streamWindow.
+	// http2ConnectionMemory is the same over HTTP/2 to the API, which also holds a part of the response: see http2StreamWindow.
 	http2ConnectionMemory = 512 << 10
 )
 
@@ -41,7 +41,7 @@ const (
 func limitsFor(descriptors int, memory, perConnection int64) limits {
 	l := limits{
 		admin: max(4, min(maxAdminConnections, descriptors/16)),
-		idle:  max(4, min(maxIdleUpstream, descriptors/4)),
+		idle:  max(4, min(maxIdleUpstreamConnections, descriptors/4)),
 	}
 	affordable := int(max(minAppConnections, min(maxAppConnections, (memory-baseMemory)/perConnection)))
 	l.app = max(4, min(affordable, (descriptors-reservedDescriptors-l.admin-l.idle)/2))
@@ -57,11 +57,11 @@ func currentLimits(c config.Config) limits {
 	}
 	l := limitsFor(harden.MaxOpenFiles(), memory, perConnection)
 	if c.AccountsDir != "" {
-		l.idle /= 2 // see forOwnAPI
+		l.idle /= 2 // see idlePerAccountAPI
 	}
 	return l
 }
 
-// forOwnAPI returns how many idle connections are kept to an API that only accounts have. If there may be such APIs, half of the idle
+// idlePerAccountAPI returns how many idle connections are kept to an API that only accounts have. If there may be such APIs, half of the idle
 // connections are for four of them.
-func (l limits) forOwnAPI() int { return max(1, l.idle/4) }
+func (l limits) idlePerAccountAPI() int { return max(1, l.idle/4) }

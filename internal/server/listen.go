@@ -22,8 +22,8 @@ type Listeners struct {
 	Intercept []net.Listener
 }
 
-// addressOf returns the address of a listener in the form of BROKER_LISTEN, or "off" for nil.
-func addressOf(l net.Listener) string {
+// formatListenAddress returns the address of a listener in the form of BROKER_LISTEN, or "off" for nil.
+func formatListenAddress(l net.Listener) string {
 	if l == nil {
 		return "off"
 	}
@@ -51,11 +51,11 @@ func listen(ctx context.Context, c config.Config) (l Listeners, err error) {
 			l.close()
 		}
 	}()
-	if l, err = inherited(); err != nil {
+	if l, err = inheritedListeners(); err != nil {
 		return l, err
 	}
 	if l.App == nil {
-		if l.App, err = listenBoth(ctx, "BROKER_LISTEN", c.Listen); err != nil {
+		if l.App, err = listenDualStack(ctx, "BROKER_LISTEN", c.Listen); err != nil {
 			return l, err
 		}
 	}
@@ -64,7 +64,7 @@ func listen(ctx context.Context, c config.Config) (l Listeners, err error) {
 			return l, config.Error{Variable: "LISTEN_FDS", Message: "a socket with FileDescriptorName=" + interceptSocketName + " " + err.Error()}
 		}
 	} else if c.InterceptListen != "" {
-		if l.Intercept, err = listenBoth(ctx, "BROKER_INTERCEPT_LISTEN", c.InterceptListen); err != nil {
+		if l.Intercept, err = listenDualStack(ctx, "BROKER_INTERCEPT_LISTEN", c.InterceptListen); err != nil {
 			return l, err
 		}
 	}
@@ -97,9 +97,9 @@ func (l Listeners) addresses() (all []net.Addr) {
 	return all
 }
 
-// listenBoth opens the listeners for an address, the value of variable: usually one. Some clients connect to localhost only at
+// listenDualStack opens the listeners for an address, the value of variable: usually one. Some clients connect to localhost only at
 // 127.0.0.1 and others only at ::1, so the broker listens at both, unless this machine does not have one of them.
-func listenBoth(ctx context.Context, variable, address string) (all []net.Listener, err error) {
+func listenDualStack(ctx context.Context, variable, address string) (all []net.Listener, err error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || !strings.EqualFold(host, "localhost") {
 		listener, err := Listen(ctx, variable, address)

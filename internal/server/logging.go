@@ -31,9 +31,9 @@ func newLogger(w io.Writer, level zapcore.Level, format string) *zap.Logger {
 }
 
 const (
-	// maxLogText limits a value in the log, maxLogMessage a message, which net/http may derive from a client's TLS handshake.
+	// maxLogValue limits a value in the log, maxLogMessage a message, which net/http may derive from a client's TLS handshake.
 	// A request of 64 kB writes at most 2 kB.
-	maxLogText    = 1 << 10
+	maxLogValue   = 1 << 10
 	maxLogMessage = 2 << 10
 )
 
@@ -64,7 +64,7 @@ func (c escapingCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 func escapeFields(fields []zapcore.Field) []zapcore.Field {
 	for i := range fields {
 		if fields[i].Type == zapcore.StringType {
-			fields[i].String = printable.Escape(fields[i].String, maxLogText)
+			fields[i].String = printable.Escape(fields[i].String, maxLogValue)
 		}
 	}
 	return fields

@@ -7,9 +7,9 @@ import (
 	"go.uber.org/zap"
 )
 
-// slowLogin is how long a token request is unanswered before that is logged: its timeout comes only after half a minute, and until
+// slowLoginThreshold is how long a token request is unanswered before that is logged: its timeout comes only after half a minute, and until
 // then the log would not say why apps wait.
-const slowLogin = 5 * time.Second
+const slowLoginThreshold = 5 * time.Second
 
 // slowLoginTransport sends token requests, and logs if one has no answer for long: once a minute, because while there is no answer,
 // there is a new request every 5 s. It is safe for concurrent use.
@@ -21,7 +21,7 @@ type slowLoginTransport struct {
 
 // RoundTrip implements http.RoundTripper.
 func (w *slowLoginTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	timer := time.AfterFunc(slowLogin, w.warnSlow)
+	timer := time.AfterFunc(slowLoginThreshold, w.warnSlow)
 	defer timer.Stop()
 	return w.RoundTripper.RoundTrip(r)
 }

@@ -44,8 +44,8 @@ func (b *broker) callersInUse() *access.Callers {
 	}
 }
 
-// scheme returns the URL scheme of the app's listener.
-func scheme(c config.Config) string {
+// externalScheme returns the URL scheme of the app's listener.
+func externalScheme(c config.Config) string {
 	if c.TLSCertFile != "" {
 		return "https"
 	}

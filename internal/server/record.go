@@ -12,15 +12,15 @@ import (
 	"etrusted-broker/proxy/access"
 )
 
-// ProbePath names an account that cannot exist: account names have no capital letters. On an app's listener, the broker forwards
+// CheckProbePath names an account that cannot exist: account names have no capital letters. On an app's listener, the broker forwards
 // most requests to the API; it answers this one itself, without a token, and does not count it. The check command sends it.
-const ProbePath = "/@BROKER-CHECK/"
+const CheckProbePath = "/@BROKER-CHECK/"
 
 // recordRequest logs and counts a finished request.
 func (b *broker) recordRequest(record proxy.RequestRecord) {
-	defer b.deleteUsageIfRemoved(record.Caller)
+	defer b.forgetCallerIfRemoved(record.Caller)
 	b.logRequest(record)
-	if record.Path == ProbePath && record.Status == http.StatusNotFound {
+	if record.Path == CheckProbePath && record.Status == http.StatusNotFound {
 		return
 	}
 	if reason := refusalReason(record); reason != "" {
@@ -48,7 +48,7 @@ func (b *broker) recordRequest(record proxy.RequestRecord) {
 		Denied: string(record.Denied), Retry: string(record.Retry),
 		DryRun: record.DryRun != nil, DroppedFields: record.DroppedFields,
 	})
-	if !local && isOperation(record.Status) {
+	if !local && apiHasOperation(record.Status) {
 		b.operations.Add(record.Caller, record.Method, record.Path, time.Now())
 	}
 	if record.Status < 400 {
@@ -67,14 +67,14 @@ func isLocalResponse(record proxy.RequestRecord) bool {
 	return record.Status != proxy.StatusClientClosedRequest && (record.ProxyError != "" || record.Upstream == 0)
 }
 
-// isOperation reports whether a response of the API with this status means that it has the operation. An app that closes the
+// apiHasOperation reports whether a response of the API with this status means that it has the operation. An app that closes the
 // connection before it has the response does not learn it either.
-func isOperation(status int) bool {
+func apiHasOperation(status int) bool {
 	return status != http.StatusNotFound && status != http.StatusMethodNotAllowed && status != proxy.StatusClientClosedRequest
 }
 
-// connectionDenied counts the denial of a connection.
-func (b *broker) connectionDenied(reason access.DenialReason) {
+// countDeniedConnection counts the denial of a connection.
+func (b *broker) countDeniedConnection(reason access.DenialReason) {
 	b.metrics.ObserveDenied("", string(reason))
 }
 

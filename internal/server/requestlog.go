@@ -15,28 +15,28 @@ import (
 // again.
 const requestLogInterval = time.Minute
 
-// requestLog logs requests that were refused, or that failed: the first for a reason at once, and the others once a minute. The zero
+// throttledRequestLog logs requests that were refused, or that failed: the first for a reason at once, and the others once a minute. The zero
 // value is not usable: log and message must be set.
-type requestLog struct {
+type throttledRequestLog struct {
 	log     *zap.Logger
 	message string
 
 	mu    sync.Mutex
-	later map[string]*laterRequests // since the last line, for each reason that has one
+	later map[string]*unloggedRequests // since the last line, for each reason that has one
 }
 
-// laterRequests are requests that were not logged yet.
-type laterRequests struct {
+// unloggedRequests are requests that were not logged yet.
+type unloggedRequests struct {
 	count int
 	last  proxy.RequestRecord
 }
 
 // add logs a request, or counts it for the next line. reason is one of a small set.
-func (l *requestLog) add(reason string, r proxy.RequestRecord) {
+func (l *throttledRequestLog) add(reason string, r proxy.RequestRecord) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.later == nil {
-		l.later = map[string]*laterRequests{}
+		l.later = map[string]*unloggedRequests{}
 	}
 	if waiting := l.later[reason]; waiting != nil {
 		waiting.count++
@@ -44,12 +44,12 @@ func (l *requestLog) add(reason string, r proxy.RequestRecord) {
 		return
 	}
 	l.write(reason, r, 1)
-	l.later[reason] = &laterRequests{}
+	l.later[reason] = &unloggedRequests{}
 	time.AfterFunc(requestLogInterval, func() { l.flush(reason) })
 }
 
 // flush logs what was counted for a reason.
-func (l *requestLog) flush(reason string) {
+func (l *throttledRequestLog) flush(reason string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	waiting := l.later[reason]
@@ -58,14 +58,14 @@ func (l *requestLog) flush(reason string) {
 		return
 	}
 	l.write(reason, waiting.last, waiting.count)
-	*waiting = laterRequests{}
+	*waiting = unloggedRequests{}
 	time.AfterFunc(requestLogInterval, func() { l.flush(reason) })
 }
 
-func (l *requestLog) write(reason string, last proxy.RequestRecord, count int) {
+func (l *throttledRequestLog) write(reason string, last proxy.RequestRecord, count int) {
 	fields := []zap.Field{
 		zap.String("reason", reason), zap.Int("count", count),
-		zap.String("method", printable.Escape(last.Method, maxMethod)), zap.String("path", last.Path), zap.Int("status", last.Status), callerField(last.Caller),
+		zap.String("method", printable.Escape(last.Method, maxLoggedMethod)), zap.String("path", last.Path), zap.Int("status", last.Status), callerField(last.Caller),
 	}
 	if last.Problem != nil {
 		fields = append(fields, zap.String("code", last.Problem.Code), zap.String("detail", last.Problem.Detail))

@@ -23,7 +23,7 @@ func TestLogsRequestsOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out brokertest.LogBuffer
 		seen := 0
-		d := requestLog{log: newLogger(&out, zapcore.InfoLevel, "json"), message: "requests refused"}
+		d := throttledRequestLog{log: newLogger(&out, zapcore.InfoLevel, "json"), message: "requests refused"}
 		refuse := func(reason access.DenialReason, path string) {
 			d.add(string(reason), proxy.RequestRecord{Method: "POST", Path: path, Status: 403, Denied: reason})
 		}

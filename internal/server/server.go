@@ -32,7 +32,7 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 		warn(log, "variable-without-effect", warning)
 	}
 	network := NewNetwork(c)
-	b, err := newBroker(c, options.Build, log, newAPIClient(c, network), NewLoginTransport(network))
+	b, err := newBroker(c, options.Build, log, newAPIClient(c.API, c, currentLimits(c).idle, network), NewLoginTransport(network))
 	if err != nil {
 		logStartError(log, err)
 		return err
@@ -47,14 +47,14 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 	b.warnInsecureConfig()
 	intercept := zap.Skip()
 	if l.Intercept != nil {
-		intercept = zap.String("intercept", addressOf(l.Intercept[0]))
+		intercept = zap.String("intercept", formatListenAddress(l.Intercept[0]))
 	}
 	log.Info("listening",
-		zap.String("app", addressOf(l.App[0])), zap.String("admin", addressOf(l.Admin)), intercept,
+		zap.String("app", formatListenAddress(l.App[0])), zap.String("admin", formatListenAddress(l.Admin)), intercept,
 		zap.String("api", c.APIURL), zap.String("token_url", c.TokenURL), zap.String("version", options.Build.Version),
 		zap.Int("max_connections", b.limits.app))
-	b.watchServers(ctx, network, l.Intercept != nil)
-	usage := Usage(c, l.App[0])
+	b.followAccountServers(ctx, network, l.Intercept != nil)
+	usage := UsageInstructions(c, l.App[0])
 	b.usage.Store(&usage)
 	go b.reloadOn(ctx, options.Reload)
 	go b.warnExpiringDaily(ctx)

@@ -15,11 +15,11 @@ import (
 )
 
 const (
-	// startPollInterval is how often readiness is checked before READY=1: units ordered after the broker wait for it.
-	startPollInterval = 100 * time.Millisecond
-	// statusPollInterval is how often readiness is checked afterwards. It polls because the expiry of a token is no
+	// pollIntervalBeforeReady is how often readiness is checked before READY=1: units ordered after the broker wait for it.
+	pollIntervalBeforeReady = 100 * time.Millisecond
+	// pollIntervalOnceReady is how often readiness is checked afterwards. It polls because the expiry of a token is no
 	// event.
-	statusPollInterval = time.Second
+	pollIntervalOnceReady = time.Second
 	// StopMargin is the time that a shutdown takes beyond the grace period for requests in flight.
 	StopMargin = 5 * time.Second
 )
@@ -66,9 +66,9 @@ func (b *broker) serveWithSystemd(ctx context.Context, l Listeners, notifier *sd
 // reportReadiness reports each change of /readyz until either context is done.
 func (n *systemdNotifier) reportReadiness(ctx, running context.Context) {
 	for {
-		interval := statusPollInterval
+		interval := pollIntervalOnceReady
 		if n.reportChange(); !n.ready {
-			interval = startPollInterval
+			interval = pollIntervalBeforeReady
 		}
 		select {
 		case <-time.After(interval):
@@ -82,7 +82,7 @@ func (n *systemdNotifier) reportReadiness(ctx, running context.Context) {
 
 // reportChange sends what /readyz says, unless it was the last to be sent. A message that failed is sent again.
 func (n *systemdNotifier) reportChange() {
-	status, text := n.askAdmin("/readyz")
+	status, text := n.getAdminPage("/readyz")
 	states := []string{sdnotify.Status(text)}
 	first := !n.ready && (status == http.StatusOK || n.waitsForOperator())
 	if first {
@@ -131,12 +131,12 @@ func (n *systemdNotifier) send(states ...string) bool {
 // that systemd would kill a broker that is busy or under attack. It does not check for a token either: a restart does
 // not help against an outage of eTrusted.
 func (b *broker) selfCheck() {
-	b.askAdmin("/metrics")
-	b.askAdmin("/status.json")
+	b.getAdminPage("/metrics")
+	b.getAdminPage("/status.json")
 }
 
-// askAdmin returns the response of the admin handler, which exists even if the admin listener is off.
-func (b *broker) askAdmin(path string) (status int, text string) {
+// getAdminPage returns the response of the admin handler, which exists even if the admin listener is off.
+func (b *broker) getAdminPage(path string) (status int, text string) {
 	defer func() {
 		if recover() != nil {
 			status, text = http.StatusInternalServerError, path+" panicked"

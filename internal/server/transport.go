@@ -18,17 +18,17 @@ import (
 const (
 	upstreamHandshakeTimeout = 10 * time.Second
 
-	// idleTimeout is shorter than that of most load balancers (60 s). If the other side closes a connection while a POST is
+	// upstreamIdleTimeout is shorter than that of most load balancers (60 s). If the other side closes a connection while a POST is
 	// being written, it looks like one that broke after the POST was processed.
-	idleTimeout = 45 * time.Second
+	upstreamIdleTimeout = 45 * time.Second
 
 	// Without pings, a dead HTTP/2 connection (a NAT that has forgotten it) fails every request until a restart.
 	http2PingInterval = 15 * time.Second
 	http2PingTimeout  = 10 * time.Second
 
-	// streamWindow limits the part of an HTTP/2 response that is buffered while the app does not read. It limits one response
+	// http2StreamWindow limits the part of an HTTP/2 response that is buffered while the app does not read. It limits one response
 	// to 6 MB/s if the API is 20 ms away.
-	streamWindow = 128 << 10
+	http2StreamWindow = 128 << 10
 
 	// maxResponseHeader is far more than an API sends.
 	maxResponseHeader = 256 << 10
@@ -44,16 +44,11 @@ func NewNetwork(c config.Config) *dialer.TCPDialer {
 	return n
 }
 
-// newAPIClient returns the client for the API.
-func newAPIClient(c config.Config, network *dialer.TCPDialer) proxy.RoundTripper {
-	return newClientFor(c.API, c, currentLimits(c).idle, network)
-}
-
-// newClientFor returns a client for an API, which keeps at most so many idle connections.
-func newClientFor(api *url.URL, c config.Config, idle int, network *dialer.TCPDialer) proxy.RoundTripper {
+// newAPIClient returns a client for an API that keeps at most maxIdle idle connections.
+func newAPIClient(api *url.URL, c config.Config, maxIdle int, network *dialer.TCPDialer) proxy.RoundTripper {
 	if c.UpstreamHTTP2 {
 		transport := newHTTP2Transport(network)
-		transport.MaxIdleConns, transport.MaxIdleConnsPerHost = idle, idle
+		transport.MaxIdleConns, transport.MaxIdleConnsPerHost = maxIdle, maxIdle
 		return http2.New(api, transport, c.UpstreamTimeout)
 	}
 	toAPI := &dialer.Dialer{
@@ -62,7 +57,7 @@ func newClientFor(api *url.URL, c config.Config, idle int, network *dialer.TCPDi
 		TCP:    network,
 		TLS:    &tls.Config{ClientSessionCache: tls.NewLRUClientSessionCache(0)},
 	}
-	return &http1.Client{Dial: toAPI.Dial, ResponseTimeout: c.UpstreamTimeout, MaxIdle: idle}
+	return &http1.Client{Dial: toAPI.Dial, ResponseTimeout: c.UpstreamTimeout, MaxIdle: maxIdle}
 }
 
 // NewLoginTransport returns the transport to the login server. It does not share connections with the API's client, so that
@@ -79,7 +74,7 @@ func NewLoginTransport(network *dialer.TCPDialer) *http.Transport {
 // newHTTP2Transport returns a transport for package http2.
 func newHTTP2Transport(network *dialer.TCPDialer) *http.Transport {
 	t := newTransport(network)
-	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: http2PingInterval, PingTimeout: http2PingTimeout, MaxReceiveBufferPerStream: streamWindow}
+	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: http2PingInterval, PingTimeout: http2PingTimeout, MaxReceiveBufferPerStream: http2StreamWindow}
 	return t
 }
 
@@ -90,7 +85,7 @@ func newTransport(network *dialer.TCPDialer) *http.Transport {
 		DialContext:            network.DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, VerifyConnection: neterr.VerifyNoLoop},
 		TLSHandshakeTimeout:    upstreamHandshakeTimeout,
-		IdleConnTimeout:        idleTimeout,
+		IdleConnTimeout:        upstreamIdleTimeout,
 		MaxResponseHeaderBytes: maxResponseHeader,
 		DisableCompression:     true, // the app negotiates compression itself
 	}

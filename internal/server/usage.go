@@ -12,8 +12,8 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// Usage returns how apps on this machine call the broker on one of its listeners. Curl lacks the access key.
-func Usage(c config.Config, app net.Listener) admin.ConnectionInfo {
+// UsageInstructions returns how apps on this machine call the broker on one of its listeners. Curl lacks the access key.
+func UsageInstructions(c config.Config, app net.Listener) admin.ConnectionInfo {
 	address := LocalAddress(app)
 	curl, url := CurlCommand, "http://"+address
 	if app.Addr().Network() == "unix" {
@@ -28,8 +28,8 @@ func Usage(c config.Config, app net.Listener) admin.ConnectionInfo {
 	return admin.ConnectionInfo{API: c.APIURL, URL: url, Curl: curl}
 }
 
-// currentUsage returns how apps call the broker, with an access key if they need one; nil before the broker listens.
-func (b *broker) currentUsage() *admin.ConnectionInfo {
+// usageWithAccessKey returns how apps call the broker, with an access key if they need one; nil before the broker listens.
+func (b *broker) usageWithAccessKey() *admin.ConnectionInfo {
 	usage := b.usage.Load()
 	if usage == nil {
 		return nil
@@ -57,13 +57,13 @@ func LocalAddress(l net.Listener) string {
 // has not ended: those without a key are identified by their connection.
 func CurlAccessKeyOption(c config.Config, callers []*access.Caller) string {
 	for _, caller := range callers {
-		if option := callerKeyOption(c, caller); option != "" && !caller.HasExpired() {
+		if option := curlCallerKeyOption(c, caller); option != "" && !caller.HasExpired() {
 			return option
 		}
 	}
 	switch {
 	case c.AccessKeyFile != "":
-		return keyFileOption(c.AccessKeyFile)
+		return curlKeyFileOption(c.AccessKeyFile)
 	case !c.AccessKey.Equal(tokensource.Secret{}):
 		return ` -H "Authorization: Bearer ` + accessKeyVariable + `"`
 	default:
@@ -71,14 +71,14 @@ func CurlAccessKeyOption(c config.Config, callers []*access.Caller) string {
 	}
 }
 
-// callerKeyOption is CurlAccessKeyOption for one caller.
-func callerKeyOption(c config.Config, caller *access.Caller) string {
+// curlCallerKeyOption is CurlAccessKeyOption for one caller.
+func curlCallerKeyOption(c config.Config, caller *access.Caller) string {
 	if caller.Keys == nil {
 		return ""
 	}
-	return keyFileOption(filepath.Join(c.CallersDir, caller.Name, "key"))
+	return curlKeyFileOption(filepath.Join(c.CallersDir, caller.Name, "key"))
 }
 
-func keyFileOption(path string) string {
+func curlKeyFileOption(path string) string {
 	return fmt.Sprintf(` -H "Authorization: Bearer $(%s %s)"`, firstLineCommand, path)
 }
