@@ -42,10 +42,10 @@ func readersInACL(entries []accessEntry, trusted ...string) (readers []string) {
 	return readers
 }
 
-// restrictACL returns the command that lets only SYSTEM, the administrators and one more account read a file. What is inherited
+// aclRepairCommand returns the command that lets only SYSTEM, the administrators and one more account read a file. What is inherited
 // disappears; others lists those that may have an entry of their own. It works in cmd.exe and in PowerShell.
-func restrictACL(path, grant string, others []string) string {
-	command := fmt.Sprintf(`icacls "%s" /inheritance:r /grant:r "*%s:F" "*%s:F" "%s"`, path, systemSID, administratorsSID, grant)
+func aclRepairCommand(path, icaclsGrant string, others []string) string {
+	command := fmt.Sprintf(`icacls "%s" /inheritance:r /grant:r "*%s:F" "*%s:F" "%s"`, path, systemSID, administratorsSID, icaclsGrant)
 	if len(others) > 0 {
 		command += ` /remove:g "*` + strings.Join(others, `" "*`) + `"`
 	}

@@ -47,7 +47,7 @@ func TestRestrictACLKeepsBrokerAndAdministrators(t *testing.T) {
 		{nil, `icacls "C:\a b\secret" /inheritance:r /grant:r "*S-1-5-18:F" "*S-1-5-32-544:F" "NT SERVICE\etrusted-broker:R"`},
 		{[]string{"S-1-1-0", "S-1-5-32-545"}, `icacls "C:\a b\secret" /inheritance:r /grant:r "*S-1-5-18:F" "*S-1-5-32-544:F" "NT SERVICE\etrusted-broker:R" /remove:g "*S-1-1-0" "*S-1-5-32-545"`},
 	} {
-		if got := restrictACL(`C:\a b\secret`, `NT SERVICE\etrusted-broker:R`, test.others); got != test.want {
+		if got := aclRepairCommand(`C:\a b\secret`, `NT SERVICE\etrusted-broker:R`, test.others); got != test.want {
 			t.Errorf("got  %s\nwant %s", got, test.want)
 		}
 	}

@@ -1,7 +1,7 @@
 package harden
 
-// CgroupLimit is cgroupLimit.
-var CgroupLimit = cgroupLimit
+// CgroupMemoryLimit is cgroupMemoryLimit.
+var CgroupMemoryLimit = cgroupMemoryLimit
 
-// Unlimited is what CgroupLimit returns without a limit.
+// Unlimited is what CgroupMemoryLimit returns without a limit.
 const Unlimited = noMemoryLimit

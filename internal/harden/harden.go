@@ -11,9 +11,9 @@ import "os"
 // environment to root.
 //
 // Process does as much as it can: sandboxes may forbid each step, and that is no reason to stop.
-func Process(secrets []string) {
+func Process(secretVariables []string) {
 	disableDump()
-	for _, name := range secrets {
+	for _, name := range secretVariables {
 		_ = os.Unsetenv(name)
 	}
 }

@@ -16,7 +16,7 @@ func LimitMemory() {
 	if err != nil {
 		return // not Linux
 	}
-	if limit := cgroupLimit(string(cgroups), os.ReadFile); limit < noMemoryLimit {
+	if limit := cgroupMemoryLimit(string(cgroups), os.ReadFile); limit < noMemoryLimit {
 		debug.SetMemoryLimit(min(debug.SetMemoryLimit(-1), limit-limit/8))
 	}
 }
@@ -24,12 +24,12 @@ func LimitMemory() {
 // noMemoryLimit is more memory than any machine has. Version 1 of control groups says 2^63 less a page instead.
 const noMemoryLimit = 1 << 46
 
-// cgroupLimit returns the lowest memory limit of the control groups that a process is in, and of their ancestors. cgroups is
+// cgroupMemoryLimit returns the lowest memory limit of the control groups that a process is in, and of their ancestors. cgroups is
 // what /proc/self/cgroup holds. It returns noMemoryLimit if there is no limit.
 //
 // In a container the path may be the host's, of which only the last part exists below the mount point; missing files are
 // skipped.
-func cgroupLimit(cgroups string, read func(name string) ([]byte, error)) (bytes int64) {
+func cgroupMemoryLimit(cgroups string, read func(name string) ([]byte, error)) (bytes int64) {
 	bytes = noMemoryLimit
 	for line := range strings.Lines(cgroups) {
 		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3) // id, controllers, path
@@ -45,7 +45,7 @@ func cgroupLimit(cgroups string, read func(name string) ([]byte, error)) (bytes 
 		}
 		for group := path.Clean("/" + fields[2]); ; group = path.Dir(group) {
 			if text, err := read(path.Join(mount, group, file)); err == nil {
-				bytes = min(bytes, parseCgroupLimit(string(text)))
+				bytes = min(bytes, parseMemoryLimit(string(text)))
 			}
 			if group == "/" {
 				break
@@ -55,9 +55,9 @@ func cgroupLimit(cgroups string, read func(name string) ([]byte, error)) (bytes 
 	return bytes
 }
 
-// parseCgroupLimit parses a limit as the kernel writes it. It returns noMemoryLimit for max and for anything that is not a positive
+// parseMemoryLimit parses a limit as the kernel writes it. It returns noMemoryLimit for max and for anything that is not a positive
 // number.
-func parseCgroupLimit(text string) int64 {
+func parseMemoryLimit(text string) int64 {
 	limit, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
 	if err != nil || limit <= 0 {
 		return noMemoryLimit

@@ -56,7 +56,7 @@ func TestLowestCgroupMemoryLimit(t *testing.T) {
 		"too large":        {"0::/\n", map[string]string{v2 + "/memory.max": "99999999999999999999\n"}, 0},
 	} {
 		want := cmp.Or(test.want, harden.Unlimited)
-		if got := harden.CgroupLimit(test.cgroups, reading(test.files)); got != want {
+		if got := harden.CgroupMemoryLimit(test.cgroups, reading(test.files)); got != want {
 			t.Errorf("%s: got %d, want %d", name, got, want)
 		}
 	}
@@ -68,7 +68,7 @@ func FuzzCgroupMemoryLimit(f *testing.F) {
 	f.Add("0::/../..\n4:cpu,memory:a//b/./c\n", "9223372036854771712")
 	f.Fuzz(func(t *testing.T, cgroups, text string) {
 		read := map[string]bool{}
-		limit := harden.CgroupLimit(cgroups, func(name string) ([]byte, error) {
+		limit := harden.CgroupMemoryLimit(cgroups, func(name string) ([]byte, error) {
 			read[name] = true
 			return []byte(text), nil
 		})

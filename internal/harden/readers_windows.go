@@ -19,7 +19,7 @@ func OtherReaders(path string) (readers, repair string) {
 	if err != nil {
 		return "", ""
 	}
-	sid, grant := brokerAccount()
+	sid, icaclsGrant := brokerAccount()
 	others := readersInACL(accessEntries(descriptor), sid)
 	if len(others) == 0 {
 		return "", ""
@@ -28,11 +28,11 @@ func OtherReaders(path string) (readers, repair string) {
 	for _, other := range others {
 		names = append(names, lookupAccountName(other))
 	}
-	return strings.Join(names, ", "), restrictACL(path, grant, others)
+	return strings.Join(names, ", "), aclRepairCommand(path, icaclsGrant, others)
 }
 
 // brokerAccount returns the account that needs the files, and what icacls must grant to it.
-func brokerAccount() (sid, grant string) {
+func brokerAccount() (sid, icaclsGrant string) {
 	key, err := registry.OpenKey(registry.LOCAL_MACHINE, `SYSTEM\CurrentControlSet\Services\`+serviceName, registry.QUERY_VALUE)
 	if err == nil {
 		_ = key.Close() // nothing was written

@@ -14,25 +14,25 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// recordTypes are the types of the records with addresses.
-var recordTypes = [...]dnsmessage.Type{dnsmessage.TypeAAAA, dnsmessage.TypeA}
+// addressRecordTypes are the types of the records with addresses.
+var addressRecordTypes = [...]dnsmessage.Type{dnsmessage.TypeAAAA, dnsmessage.TypeA}
 
 const (
 	// attemptTimeout and attempts: UDP loses messages.
 	attemptTimeout = 2 * time.Second
 	attempts       = 2
-	// maxUDP is the longest answer over UDP without extensions: RFC 1035 section 4.2.1.
-	maxUDP = 512
+	// maxUDPMessage is the longest answer over UDP without extensions: RFC 1035 section 4.2.1.
+	maxUDPMessage = 512
 	// maxAliases is how many CNAME records are followed. A chain may be a circle.
 	maxAliases = 8
 )
 
 var (
-	errNoAnswer   = &net.DNSError{Err: "the DNS server did not answer", IsTimeout: true, IsTemporary: true}
-	errBadAnswer  = &net.DNSError{Err: "the answer of the DNS server is malformed"}
-	errRefused    = &net.DNSError{Err: "the DNS server failed or refused", IsTemporary: true}
-	errNoSuchHost = &net.DNSError{Err: "no such host", IsNotFound: true}
-	errName       = &net.DNSError{Err: "the host is not a domain name"}
+	errNoAnswer    = &net.DNSError{Err: "the DNS server did not answer", IsTimeout: true, IsTemporary: true}
+	errBadAnswer   = &net.DNSError{Err: "the answer of the DNS server is malformed"}
+	errRefused     = &net.DNSError{Err: "the DNS server failed or refused", IsTemporary: true}
+	errNoSuchHost  = &net.DNSError{Err: "no such host", IsNotFound: true}
+	errInvalidName = &net.DNSError{Err: "the host is not a domain name"}
 )
 
 // answer is what a server answers to a question.
@@ -45,7 +45,7 @@ type answer struct {
 func (r *Resolver) query(ctx context.Context, name string, kind dnsmessage.Type) (answer, error) {
 	parsed, err := dnsmessage.NewName(name)
 	if err != nil {
-		return answer{}, r.failure(name, errName)
+		return answer{}, r.lookupError(name, errInvalidName)
 	}
 	asked := dnsmessage.Question{Name: parsed, Type: kind, Class: dnsmessage.ClassINET}
 	reason := errNoAnswer
@@ -64,12 +64,12 @@ func (r *Resolver) query(ctx context.Context, name string, kind dnsmessage.Type)
 		case dnsmessage.RCodeSuccess:
 			return addressesIn(&received, asked), nil
 		case dnsmessage.RCodeNameError:
-			return answer{}, r.failure(name, errNoSuchHost)
+			return answer{}, r.lookupError(name, errNoSuchHost)
 		default:
 			reason = errRefused
 		}
 	}
-	return answer{}, r.failure(name, reason)
+	return answer{}, r.lookupError(name, reason)
 }
 
 // exchange sends a question and returns the answer to it.
@@ -95,17 +95,17 @@ func (r *Resolver) exchange(ctx context.Context, network string, asked dnsmessag
 		return dnsmessage.Message{}, err
 	}
 	if network == "tcp" {
-		return overTCP(conn, packed, id, asked)
+		return exchangeOverTCP(conn, packed, id, asked)
 	}
-	return overUDP(conn, packed, id, asked)
+	return exchangeOverUDP(conn, packed, id, asked)
 }
 
-// overUDP skips what is no answer to the question: others could send it, in the hope to be faster than the server (RFC 5452).
-func overUDP(conn net.Conn, question []byte, id uint16, asked dnsmessage.Question) (dnsmessage.Message, error) {
+// exchangeOverUDP skips what is no answer to the question: others could send it, in the hope to be faster than the server (RFC 5452).
+func exchangeOverUDP(conn net.Conn, question []byte, id uint16, asked dnsmessage.Question) (dnsmessage.Message, error) {
 	if _, err := conn.Write(question); err != nil {
 		return dnsmessage.Message{}, err
 	}
-	buffer := make([]byte, maxUDP)
+	buffer := make([]byte, maxUDPMessage)
 	for {
 		n, err := conn.Read(buffer)
 		if err != nil {
@@ -117,8 +117,8 @@ func overUDP(conn net.Conn, question []byte, id uint16, asked dnsmessage.Questio
 	}
 }
 
-// overTCP has a length of two bytes before each message: RFC 1035 section 4.2.2.
-func overTCP(conn net.Conn, question []byte, id uint16, asked dnsmessage.Question) (dnsmessage.Message, error) {
+// exchangeOverTCP has a length of two bytes before each message: RFC 1035 section 4.2.2.
+func exchangeOverTCP(conn net.Conn, question []byte, id uint16, asked dnsmessage.Question) (dnsmessage.Message, error) {
 	framed := binary.BigEndian.AppendUint16(nil, uint16(len(question))) //nolint:gosec // a name has at most 255 bytes
 	if _, err := conn.Write(append(framed, question...)); err != nil {
 		return dnsmessage.Message{}, err
@@ -146,7 +146,7 @@ func parseAnswer(message []byte, id uint16, asked dnsmessage.Question) (received
 		return received, false
 	}
 	received.Header = header
-	if received.Questions, err = parser.AllQuestions(); err != nil || len(received.Questions) != 1 || !isSame(received.Questions[0], asked) {
+	if received.Questions, err = parser.AllQuestions(); err != nil || len(received.Questions) != 1 || !sameQuestion(received.Questions[0], asked) {
 		return received, false
 	}
 	if header.Truncated {
@@ -159,8 +159,8 @@ func parseAnswer(message []byte, id uint16, asked dnsmessage.Question) (received
 // sameName compares names in any case: RFC 4343.
 func sameName(a, b dnsmessage.Name) bool { return strings.EqualFold(a.String(), b.String()) }
 
-// isSame compares questions. A server may change the case of the name.
-func isSame(a, b dnsmessage.Question) bool {
+// sameQuestion compares questions. A server may change the case of the name.
+func sameQuestion(a, b dnsmessage.Question) bool {
 	return a.Type == b.Type && a.Class == b.Class && sameName(a.Name, b.Name)
 }
 

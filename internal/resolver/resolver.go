@@ -16,9 +16,9 @@ import (
 const (
 	// minTTL spares the server, and maxTTL follows a record that was wrong for a while.
 	minTTL, maxTTL = time.Second, 5 * time.Minute
-	// retryPause is how long the last known addresses are used before a server that did not answer is asked again: each
+	// staleTTL is how long the last known addresses are used before a server that did not answer is asked again: each
 	// question takes seconds then.
-	retryPause = 10 * time.Second
+	staleTTL = 10 * time.Second
 	// resolutionDelay is how long IPv6 addresses are awaited once IPv4 addresses are known, or the other way around.
 	resolutionDelay = 50 * time.Millisecond
 )
@@ -30,18 +30,18 @@ type Resolver struct {
 	dial   func(ctx context.Context, network, address string) (net.Conn, error)
 
 	mu    sync.Mutex
-	known map[string]addresses // by host name in lower case, with a final dot
+	known map[string]cacheEntry // by host name in lower case, with a final dot
 }
 
-// addresses are a host's addresses.
-type addresses struct {
+// cacheEntry has the addresses of a host.
+type cacheEntry struct {
 	list  []netip.Addr
 	until time.Time // when the server is asked again
 }
 
 // New returns a Resolver that asks the DNS server at an address.
 func New(server netip.AddrPort) *Resolver {
-	return &Resolver{server: server.String(), dial: new(net.Dialer).DialContext, known: map[string]addresses{}}
+	return &Resolver{server: server.String(), dial: new(net.Dialer).DialContext, known: map[string]cacheEntry{}}
 }
 
 // LookupNetIP returns the IPv6 and IPv4 addresses of a host, at least one. They are kept as long as their TTL says; and if the
@@ -62,10 +62,10 @@ func (r *Resolver) LookupNetIP(ctx context.Context, host string) ([]netip.Addr, 
 	case len(last.list) == 0 || isNotFound(err):
 		return nil, err
 	default:
-		list, ttl = last.list, retryPause
+		list, ttl = last.list, staleTTL
 	}
 	r.mu.Lock()
-	r.known[name] = addresses{list, time.Now().Add(min(max(ttl, minTTL), maxTTL))}
+	r.known[name] = cacheEntry{list, time.Now().Add(min(max(ttl, minTTL), maxTTL))}
 	r.mu.Unlock()
 	return list, nil
 }
@@ -81,8 +81,8 @@ func (r *Resolver) lookupBoth(ctx context.Context, name string) (list []netip.Ad
 		answer
 		err error
 	}
-	results := make(chan result, len(recordTypes))
-	for _, recordType := range recordTypes {
+	results := make(chan result, len(addressRecordTypes))
+	for _, recordType := range addressRecordTypes {
 		go func() {
 			found, err := r.query(ctx, name, recordType)
 			results <- result{found, err}
@@ -91,7 +91,7 @@ func (r *Resolver) lookupBoth(ctx context.Context, name string) (list []netip.Ad
 	var late <-chan time.Time // nil is never ready
 	var failure error
 	ttl = maxTTL
-	for range recordTypes {
+	for range addressRecordTypes {
 		select {
 		case got := <-results:
 			switch {
@@ -106,13 +106,13 @@ func (r *Resolver) lookupBoth(ctx context.Context, name string) (list []netip.Ad
 	if len(list) > 0 {
 		return list, ttl, nil
 	}
-	return nil, 0, cmp.Or(failure, r.failure(name, errNoAddress))
+	return nil, 0, cmp.Or(failure, r.lookupError(name, errNoAddress))
 }
 
 var errNoAddress = &net.DNSError{Err: "the host has no address", IsNotFound: true}
 
-// failure returns an error about a name.
-func (r *Resolver) failure(name string, reason *net.DNSError) error {
+// lookupError returns an error about a name.
+func (r *Resolver) lookupError(name string, reason *net.DNSError) error {
 	err := *reason
 	err.Name, err.Server = strings.TrimSuffix(name, "."), r.server
 	return &err

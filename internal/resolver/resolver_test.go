@@ -38,7 +38,7 @@ func (s *fakeServer) newResolver() *Resolver {
 
 func (s *fakeServer) serve(network string, conn net.Conn) {
 	defer func() { _ = conn.Close() }()
-	buffer := make([]byte, maxUDP)
+	buffer := make([]byte, maxUDPMessage)
 	n, err := conn.Read(buffer)
 	if err != nil {
 		return
@@ -189,7 +189,7 @@ func TestLastKnownAddressesStayWhileTheServerIsDown(t *testing.T) {
 		}
 		down.Store(false)
 		asked := server.questions.Load()
-		time.Sleep(retryPause + time.Second)
+		time.Sleep(staleTTL + time.Second)
 		if _, got := lookup(); got != "192.0.2.1" || server.questions.Load() == asked {
 			t.Errorf("after the pause: got %q, and the server was asked: %v", got, server.questions.Load() > asked)
 		}

@@ -1,4 +1,4 @@
 package sdnotify
 
 // MaxStatus is the maximum length of a status.
-const MaxStatus = maxStatus
+const MaxStatus = maxStatusBytes

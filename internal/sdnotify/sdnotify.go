@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	// maxStatus keeps a message well below 4096 bytes: systemd ignores longer ones.
-	maxStatus = 2048
-	// minWatchdog is far below any sensible WatchdogSec=. It prevents a busy loop, and catches values that overflow.
-	minWatchdog = 2 * time.Millisecond
+	// maxStatusBytes keeps a message well below 4096 bytes: systemd ignores longer ones.
+	maxStatusBytes = 2048
+	// minWatchdogTimeout is far below any sensible WatchdogSec=. It prevents a busy loop, and catches values that overflow.
+	minWatchdogTimeout = 2 * time.Millisecond
 	// sendTimeout bounds the wait for space in systemd's queue. It is short because the shutdown waits for it.
 	sendTimeout = time.Second
 )
@@ -36,7 +36,7 @@ func New() (*Notifier, error) {
 		return nil, nil
 	}
 	watchdog, err := daemon.SdWatchdogEnabled(true)
-	if err != nil || watchdog != 0 && watchdog < minWatchdog {
+	if err != nil || watchdog != 0 && watchdog < minWatchdogTimeout {
 		return n, errors.New("WATCHDOG_USEC or WATCHDOG_PID is invalid: unset both, or let systemd set them from WatchdogSec=")
 	}
 	n.watchdog = watchdog
@@ -56,8 +56,8 @@ const (
 // Status returns the text that `systemctl status` shows, on one line. It is truncated if it is too long.
 func Status(text string) string {
 	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "")), " ")
-	if len(text) > maxStatus {
-		text = strings.ToValidUTF8(text[:maxStatus], "") + "…"
+	if len(text) > maxStatusBytes {
+		text = strings.ToValidUTF8(text[:maxStatusBytes], "") + "…"
 	}
 	return "STATUS=" + text
 }

@@ -13,7 +13,7 @@ func Check(path string) error {
 		return err
 	}
 	if err := checkWritable(filepath.Dir(path)); err != nil {
-		return describe(path, err)
+		return listenError(path, err)
 	}
 	_, err := socketExists(path)
 	return err

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// describe returns an error that says what to do about a system error.
-func describe(path string, err error) error {
+// listenError returns an error that says what to do about a system error.
+func listenError(path string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return pathError(path, "is in use by another program, perhaps another broker: stop it, or set another path")

@@ -2,9 +2,9 @@ package unixsocket
 
 import "syscall"
 
-// setSocketMode sets the mode of a socket before bind, which on Linux gives it to the file, less the umask. Changing
+// chmodBeforeBind sets the mode of a socket before bind, which on Linux gives it to the file, less the umask. Changing
 // the umask instead would affect every file that other goroutines create at the same time.
-func setSocketMode(_, _ string, conn syscall.RawConn) error {
+func chmodBeforeBind(_, _ string, conn syscall.RawConn) error {
 	var err error
 	if controlErr := conn.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), socketMode) }); controlErr != nil {
 		return controlErr

@@ -4,5 +4,5 @@ package unixsocket
 
 import "syscall"
 
-// setSocketMode does nothing: on this system, an unbound socket has no mode.
-func setSocketMode(_, _ string, _ syscall.RawConn) error { return nil }
+// chmodBeforeBind does nothing: on this system, an unbound socket has no mode.
+func chmodBeforeBind(_, _ string, _ syscall.RawConn) error { return nil }

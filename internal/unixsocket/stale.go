@@ -30,7 +30,7 @@ func removeStale(ctx context.Context, path string) error {
 	case errors.Is(err, fs.ErrPermission):
 		return pathError(path, "is a socket that this user cannot connect to: stop the program that listens on it, remove the socket if no program does, or set another path")
 	case !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, fs.ErrNotExist):
-		return describe(path, syscall.EADDRINUSE)
+		return listenError(path, syscall.EADDRINUSE)
 	}
 	switch err := os.Remove(path); {
 	case err == nil || errors.Is(err, fs.ErrNotExist):
@@ -38,7 +38,7 @@ func removeStale(ctx context.Context, path string) error {
 	case errors.Is(err, fs.ErrPermission):
 		return pathError(path, "is left from an earlier run and cannot be removed by this user: remove it, or set another path")
 	default:
-		return describe(path, err)
+		return listenError(path, err)
 	}
 }
 
@@ -49,7 +49,7 @@ func socketExists(path string) (bool, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
 	case err != nil:
-		return false, describe(path, err)
+		return false, listenError(path, err)
 	case file.Mode()&fs.ModeSymlink != 0:
 		// Its target may change at any time, and may belong to another user.
 		return false, pathError(path, "is a symbolic link: set the path of its target, or remove it")

@@ -31,21 +31,21 @@ func Listen(ctx context.Context, path string) (net.Listener, error) {
 	if err := removeStale(ctx, path); err != nil {
 		return nil, err
 	}
-	config := net.ListenConfig{Control: setSocketMode}
+	config := net.ListenConfig{Control: chmodBeforeBind}
 	l, err := config.Listen(ctx, "unix", path)
 	if err != nil {
-		return nil, describe(path, err)
+		return nil, listenError(path, err)
 	}
-	if err := setFileMode(path); err != nil {
+	if err := chmodAndVerify(path); err != nil {
 		_ = l.Close() // no connection was accepted yet
 		return nil, err
 	}
 	return l, nil
 }
 
-// setFileMode adds the permissions that the umask removed, and verifies the result: some file systems refuse every
+// chmodAndVerify adds the permissions that the umask removed, and verifies the result: some file systems refuse every
 // mode, others accept it and keep their own.
-func setFileMode(path string) error {
+func chmodAndVerify(path string) error {
 	if dir, err := os.OpenRoot(filepath.Dir(path)); err == nil {
 		// Not os.Chmod: an app that may write to the directory could put a symbolic link here, and os.Chmod would make
 		// the file with the secret readable for the group.

@@ -12,10 +12,10 @@ const (
 	SeverityError
 )
 
-// event returns a line of the log as an event. What is not a line of the log is an error, as it says why the broker does not start.
+// eventFromLogLine returns a line of the log as an event. What is not a line of the log is an error, as it says why the broker does not start.
 //
 // The Event Viewer would replace %1 in a text, and there are percent signs in paths. In a JSON string, \u0025 is one too.
-func event(line string) (severity Severity, text string) {
+func eventFromLogLine(line string) (severity Severity, text string) {
 	text = strings.ReplaceAll(strings.TrimRight(line, "\r\n"), "%", `\u0025`)
 	level, isJSON := strings.CutPrefix(line, `{"level":"`)
 	if !isJSON { // BROKER_LOG_FORMAT=console

@@ -20,7 +20,7 @@ func TestLinesOfTheLogAreEvents(t *testing.T) {
 		`{"level":"warn","path":"/a%20b%1"}` + "\n":     {SeverityWarning, `{"level":"warn","path":"/a\u002520b\u00251"}`},
 		`{"level":"panic","msg":"of a library"}` + "\n": {SeverityError, `{"level":"panic","msg":"of a library"}`},
 	} {
-		if severity, text := event(line); severity != want.severity || text != want.text {
+		if severity, text := eventFromLogLine(line); severity != want.severity || text != want.text {
 			t.Errorf("%q: got %d, %q, want %d, %q", line, severity, text, want.severity, want.text)
 		}
 	}

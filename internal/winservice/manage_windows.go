@@ -20,9 +20,9 @@ const (
 	// only to what every service has access to, and to what is granted to it.
 	Account = `NT SERVICE\` + Name
 
-	restartDelay  = 5 * time.Second
-	failurePeriod = 24 * time.Hour // without a failure, after which Windows counts from the start
-	pollInterval  = 100 * time.Millisecond
+	restartDelay       = 5 * time.Second
+	failureResetPeriod = 24 * time.Hour // without a failure, after which Windows counts from the start
+	pollInterval       = 100 * time.Millisecond
 )
 
 // Config describes the service to Windows.
@@ -61,7 +61,7 @@ func Install(c Config) error {
 
 // configure sets what CreateService does not.
 func configure(s *mgr.Service, c Config) error {
-	if err := s.SetRecoveryActions([]mgr.RecoveryAction{{Type: mgr.ServiceRestart, Delay: restartDelay}}, uint32(failurePeriod/time.Second)); err != nil {
+	if err := s.SetRecoveryActions([]mgr.RecoveryAction{{Type: mgr.ServiceRestart, Delay: restartDelay}}, uint32(failureResetPeriod/time.Second)); err != nil {
 		return fmt.Errorf("cannot set the recovery options: %w", err)
 	}
 	// Without PRESHUTDOWN, Windows shuts down after 5 s.
@@ -92,7 +92,7 @@ func Remove(ctx context.Context) error {
 
 // Start starts the service, and returns once it accepts connections.
 func Start(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTime)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	return withService(func(s *mgr.Service) error {
 		var state svc.State

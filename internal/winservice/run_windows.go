@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/windows/svc/eventlog"
 )
 
-// startTime is more than the broker takes until it accepts connections.
-const startTime = 30 * time.Second
+// startTimeout is more than the broker takes until it accepts connections.
+const startTimeout = 30 * time.Second
 
 // Main is the program that the service runs, until ctx is done. It writes its log to log, and calls running once it accepts
 // connections, with the time that its end may take. It returns the exit code.
@@ -37,7 +37,7 @@ type handler struct {
 
 // Execute implements svc.Handler.
 func (h handler) Execute(_ []string, requests <-chan svc.ChangeRequest, states chan<- svc.Status) (isSpecific bool, exitCode uint32) {
-	states <- svc.Status{State: svc.StartPending, WaitHint: milliseconds(startTime)}
+	states <- svc.Status{State: svc.StartPending, WaitHint: milliseconds(startTimeout)}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	running, ended := make(chan time.Duration, 1), make(chan int, 1)
@@ -75,7 +75,7 @@ const eventID = 1
 
 // Write implements io.Writer.
 func (w eventWriter) Write(line []byte) (int, error) {
-	severity, text := event(string(line))
+	severity, text := eventFromLogLine(string(line))
 	report := w.log.Error
 	switch severity {
 	case SeverityInfo:
