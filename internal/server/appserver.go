@@ -18,9 +18,9 @@ const (
 
 // newAppServer returns the server of the app's listeners. Whole requests and responses have no timeout: they may stream for as
 // long as both sides want.
-func (b *broker) newAppServer(handler http1.Handler) *http1.Server {
+func (b *broker) newAppServer() *http1.Server {
 	return &http1.Server{
-		Handler:          handler,
+		Handler:          b,
 		HeaderTimeout:    clientHeaderTimeout,
 		IdleTimeout:      clientIdleTimeout,
 		TunnelOf:         b.interceptedTunnel,

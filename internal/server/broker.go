@@ -112,7 +112,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 		TokenWait:      c.TokenWait,
 		Policy:         b.policy,
 		ClientTrusted:  func(r *http1.Request) bool { return b.reloader.certificates.clientTrusted(r.Conn) },
-		Identities:     b.identities(),
+		Identities:     b.clientIdentities,
 		TokenEndpoint:  c.TokenEndpoint,
 		RewriteLinks:   c.RewriteLinks,
 		ExternalScheme: externalScheme(c),
@@ -126,7 +126,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	if err != nil {
 		return nil, err
 	}
-	b.app = b.newAppServer(b.reloader.certificates.closeBeforeExpiry(b.closeAfterRevocation(b.proxy)))
+	b.app = b.newAppServer()
 	b.pages = b.newAdminPages()
 	b.admin = newAdminServer(protectAdmin(hosts, b.adminHandler()), log)
 	return b, nil

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"maps"
 	"net"
 	"path/filepath"
 	"slices"
@@ -21,16 +20,13 @@ import (
 
 // callerDirectory keeps the callers in BROKER_CALLERS_DIR up to date.
 type callerDirectory struct {
-	log       *zap.Logger
-	directory *callers.Directory
-	callers   *access.Callers
-	// onAdded and onRemoved are called for each caller, and onRead for each whenever the directory was read.
-	onAdded, onRemoved, onRead func(name string)
-	names                      map[string]bool // of the callers in use
-	current                    atomic.Pointer[callers.Reading]
-	unreadable                 bool // the directory could not be read last time
-	reloadTrigger              filewatch.Trigger
-	expiry                     *time.Timer // pulls reloadTrigger when the access of the next caller ends; nil if none ends
+	broker        *broker
+	directory     *callers.Directory
+	callers       *access.Callers
+	current       atomic.Pointer[callers.Reading]
+	unreadable    bool // the directory could not be read last time
+	reloadTrigger filewatch.Trigger
+	expiry        *time.Timer // pulls reloadTrigger when the access of the next caller ends; nil if none ends
 }
 
 // OpenCallers reads the callers in BROKER_CALLERS_DIR, which must be set. Its error is a config.Error.
@@ -44,28 +40,14 @@ func OpenCallers(c config.Config) (*callers.Directory, callers.Reading, error) {
 
 // openCallers reads the callers; nil if none are configured.
 func (b *broker) openCallers() (*callerDirectory, error) {
-	c := b.config
-	if c.CallersDir == "" {
+	if b.config.CallersDir == "" {
 		return nil, nil
 	}
-	directory, reading, err := OpenCallers(c)
+	directory, reading, err := OpenCallers(b.config)
 	if err != nil {
 		return nil, err
 	}
-	d := &callerDirectory{
-		log: b.log, directory: directory, callers: access.NewCallers(),
-		onAdded: func(name string) {
-			b.metrics.AddCaller(name)
-			b.warnReadableFiles(directory.KeyFile(name))
-		},
-		onRead: func(name string) { b.warnMisspeltFiles(filepath.Join(c.CallersDir, name), callerFiles) },
-		onRemoved: func(name string) {
-			b.metrics.DeleteCaller(name)
-			b.forgetCaller(name)
-		},
-		names:         map[string]bool{},
-		reloadTrigger: filewatch.NewTrigger(),
-	}
+	d := &callerDirectory{broker: b, directory: directory, callers: access.NewCallers(), reloadTrigger: filewatch.NewTrigger()}
 	d.current.Store(new(callers.Reading))
 	d.use(reading)
 	return d, nil
@@ -85,7 +67,7 @@ func (d *callerDirectory) run(ctx context.Context, onReload func()) {
 			d.use(reading)
 		case !d.unreadable:
 			d.unreadable = true
-			d.log.Warn("cannot read the callers; keeping them as they were", zap.String("reason", err.Error()))
+			d.broker.log.Warn("cannot read the callers; keeping them as they were", zap.String("reason", err.Error()))
 		}
 		onReload()
 	})
@@ -93,35 +75,35 @@ func (d *callerDirectory) run(ctx context.Context, onReload func()) {
 
 // use makes the callers of a reading those in use.
 func (d *callerDirectory) use(reading callers.Reading) {
+	b, last := d.broker, d.current.Swap(&reading)
 	d.callers.Replace(reading.Callers...) // first: revocation must not wait for the log
 	d.awaitExpiry(reading.Callers)
-	last := d.current.Swap(&reading)
-	names := map[string]bool{}
+	before := access.NewCallers(last.Callers...)
 	for _, caller := range reading.Callers {
-		names[caller.Name] = true
-		if !d.names[caller.Name] {
-			d.onAdded(caller.Name)
-			d.log.Info("caller added", zap.String("caller", caller.Name))
+		if before.WithName(caller.Name) == nil {
+			b.metrics.AddCaller(caller.Name)
+			b.warnReadableFiles(d.directory.KeyFile(caller.Name))
+			b.log.Info("caller added", zap.String("caller", caller.Name))
 		}
-		d.onRead(caller.Name)
+		b.warnMisspeltFiles(filepath.Join(b.config.CallersDir, caller.Name), callerFiles)
 	}
-	for _, name := range slices.Sorted(maps.Keys(d.names)) {
-		if !names[name] {
-			d.onRemoved(name)
-			d.log.Info("caller removed", zap.String("caller", name))
+	for _, caller := range last.Callers {
+		if d.callers.WithName(caller.Name) == nil {
+			b.metrics.DeleteCaller(caller.Name)
+			b.forgetCaller(caller.Name)
+			b.log.Info("caller removed", zap.String("caller", caller.Name))
 		}
 	}
 	for _, problem := range reading.Problems {
 		if !slices.Contains(last.Problems, problem) { // the same one is logged once
-			d.log.Warn(problem)
+			b.log.Warn(problem)
 		}
 	}
 	for _, name := range reading.ShortKeys {
 		if !slices.Contains(last.ShortKeys, name) {
-			warn(d.log, "caller-key-short", "a caller's key is short and could be guessed: create one with 'openssl rand -hex 32'", zap.String("caller", name))
+			warn(b.log, "caller-key-short", "a caller's key is short and could be guessed: create one with 'openssl rand -hex 32'", zap.String("caller", name))
 		}
 	}
-	d.names = names
 }
 
 // awaitExpiry makes run call its function as soon as the access of the next caller ends.
@@ -173,16 +155,12 @@ func (b *broker) closeRevokedTunnels() {
 	b.app.ClosePassThrough(func(tunnel any) bool { return b.policy.CheckTunnel(tunnel.(*access.Tunnel)) != nil })
 }
 
-// identities returns the function that identifies the clients of connections; nil if there are no callers to identify.
-func (b *broker) identities() func(*http1.Request) []string {
+// clientIdentities returns what can identify a request's client as a caller; nil if there are no callers.
+func (b *broker) clientIdentities(r *http1.Request) []string {
 	if b.callers == nil {
 		return nil
 	}
-	return func(r *http1.Request) []string { return clientIdentities(r.Conn) }
-}
-
-func clientIdentities(conn net.Conn) []string {
-	switch conn := conn.(type) {
+	switch conn := r.Conn.(type) {
 	case *clientTLSConn:
 		return conn.certificateIdentities()
 	case *net.UnixConn:
@@ -193,27 +171,17 @@ func clientIdentities(conn net.Conn) []string {
 	return nil
 }
 
-// closeAfterRevocation returns a handler that closes the connections of callers that were removed.
-func (b *broker) closeAfterRevocation(next http1.Handler) http1.Handler {
-	if b.callers == nil {
-		return next
+// ServeHTTP1 implements http1.Handler. It closes a connection after the response if the client's certificate would expire while the
+// connection is idle, so that the next request is sent with a new certificate instead of being refused; and if the client's
+// certificate or user has ceased to be a caller's during the request.
+func (b *broker) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
+	if b.reloader.certificates.expiresWhileIdle(r.Conn) {
+		w.Close = true
 	}
-	return revokedConnCloser{b.callers.callers, next}
-}
-
-// revokedConnCloser closes connections of clients whose certificate or user has ceased to be a caller's: after the response to a
-// request that was in flight.
-type revokedConnCloser struct {
-	callers *access.Callers
-	next    http1.Handler
-}
-
-// ServeHTTP1 implements http1.Handler.
-func (h revokedConnCloser) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
-	identities := clientIdentities(r.Conn)
-	wasCaller := h.callers.HasAnyIdentity(identities)
-	h.next.ServeHTTP1(w, r)
-	if wasCaller && !h.callers.HasAnyIdentity(identities) {
+	identities := b.clientIdentities(r)
+	wasCaller := len(identities) > 0 && b.callers.callers.HasAnyIdentity(identities)
+	b.proxy.ServeHTTP1(w, r)
+	if wasCaller && !b.callers.callers.HasAnyIdentity(identities) {
 		w.Close = true
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"etrusted-broker/internal/callers"
-	"etrusted-broker/proxy/http1"
 )
 
 // clientTLSConn is a TLS connection of a client. The handshake verifies the client's certificate once; a connection can outlive
@@ -29,27 +28,13 @@ func (c *clientTLSConn) certificateIdentities() []string {
 	return c.names
 }
 
-// tlsListener accepts connections that begin with a TLS handshake.
-type tlsListener struct {
-	net.Listener
-	config *tls.Config
-}
-
-// Accept implements net.Listener.
-func (l tlsListener) Accept() (net.Conn, error) {
-	accepted, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &clientTLSConn{Conn: tls.Server(accepted, l.config)}, nil
-}
-
 // listener returns a listener for the connections of l, with TLS if it is configured. c may be nil.
 func (c *certificates) listener(l net.Listener) net.Listener {
 	if c == nil {
 		return l
 	}
-	return tlsListener{l, c.serverConfig()}
+	config := c.serverConfig()
+	return wrappingListener{l, func(accepted net.Conn) net.Conn { return &clientTLSConn{Conn: tls.Server(accepted, config)} }}
 }
 
 // verifyCertificate reports whether the CAs trust the certificate now. It verifies signatures only if the CAs have changed since the
@@ -99,25 +84,8 @@ func (c *certificates) clientTrusted(conn net.Conn) bool {
 	return ok && client.verifyCertificate(c.current.Load().ClientCAs)
 }
 
-// closeBeforeExpiry closes connections before their client certificate expires: after a response, if the certificate would
-// expire while the connection is idle. The client then opens a connection with its new certificate, instead of being refused
-// on the old one.
-func (c *certificates) closeBeforeExpiry(next http1.Handler) http1.Handler {
-	if !c.requiresClientCert() {
-		return next
-	}
-	return expiredConnCloser{c, next}
-}
-
-type expiredConnCloser struct {
-	certificates *certificates
-	next         http1.Handler
-}
-
-// ServeHTTP1 implements http1.Handler.
-func (h expiredConnCloser) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
-	if h.certificates.clientTrusted(r.Conn) && time.Until(r.Conn.(*clientTLSConn).validUntil) < clientIdleTimeout {
-		w.Close = true
-	}
-	h.next.ServeHTTP1(w, r)
+// expiresWhileIdle reports whether a connection's client certificate is trusted, but may not be any more when a request follows
+// after the idle timeout. c may be nil.
+func (c *certificates) expiresWhileIdle(conn net.Conn) bool {
+	return c.requiresClientCert() && c.clientTrusted(conn) && time.Until(conn.(*clientTLSConn).validUntil) < clientIdleTimeout
 }

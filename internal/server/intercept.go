@@ -13,24 +13,9 @@ import (
 	"etrusted-broker/proxy/access"
 )
 
-// interceptListener accepts connections of apps that take the broker for the API or the login server, because a hosts file, a
-// network alias or the DNS leads these names to it.
-type interceptListener struct {
-	net.Listener
-	config *tls.Config
-}
-
-// interceptedConn is a connection that interceptListener has accepted.
+// interceptedConn is a connection of an app that takes the broker for the API or the login server, because a hosts file, a network
+// alias or the DNS leads these names to it.
 type interceptedConn struct{ *tls.Conn }
-
-// Accept implements net.Listener.
-func (l interceptListener) Accept() (net.Conn, error) {
-	accepted, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return interceptedConn{tls.Server(accepted, l.config)}, nil
-}
 
 // unknownSNIErrorText is the text of crypto/tls's error for a handshake without a certificate for the client's SNI. It has no type.
 const unknownSNIErrorText = "tls: no certificates configured"

@@ -33,12 +33,33 @@ func formatListenAddress(l net.Listener) string {
 	return l.Addr().String()
 }
 
-func (l Listeners) close() {
-	for _, listener := range slices.Concat(l.App, l.Intercept, []net.Listener{l.Admin}) {
-		if listener != nil {
-			_ = listener.Close() // no connection was accepted yet
-		}
+// all returns the listeners that are open.
+func (l Listeners) all() []net.Listener {
+	all := slices.Concat(l.App, l.Intercept, []net.Listener{l.Admin})
+	return slices.DeleteFunc(all, func(one net.Listener) bool { return one == nil })
+}
+
+// addresses returns the addresses of all listeners.
+func (l Listeners) addresses() (all []net.Addr) {
+	for _, listener := range l.all() {
+		all = append(all, listener.Addr())
 	}
+	return all
+}
+
+// wrappingListener wraps the connections that it accepts.
+type wrappingListener struct {
+	net.Listener
+	wrap func(net.Conn) net.Conn
+}
+
+// Accept implements net.Listener.
+func (l wrappingListener) Accept() (net.Conn, error) {
+	accepted, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return l.wrap(accepted), nil
 }
 
 // listen opens the listeners, except those that systemd passes. After an error, none is open. The error is a config.Error if the
@@ -48,7 +69,9 @@ func (l Listeners) close() {
 func listen(ctx context.Context, c config.Config) (l Listeners, err error) {
 	defer func() {
 		if err != nil {
-			l.close()
+			for _, listener := range l.all() {
+				_ = listener.Close() // no connection was accepted yet
+			}
 		}
 	}()
 	if l, err = inheritedListeners(); err != nil {
@@ -87,16 +110,6 @@ func isExposed(listeners []net.Listener) bool {
 	})
 }
 
-// addresses returns the addresses of all listeners.
-func (l Listeners) addresses() (all []net.Addr) {
-	for _, listener := range slices.Concat(l.App, l.Intercept, []net.Listener{l.Admin}) {
-		if listener != nil {
-			all = append(all, listener.Addr())
-		}
-	}
-	return all
-}
-
 // listenDualStack opens the listeners for an address, the value of variable: usually one. Some clients connect to localhost only at
 // 127.0.0.1 and others only at ::1, so the broker listens at both, unless this machine does not have one of them.
 func listenDualStack(ctx context.Context, variable, address string) (all []net.Listener, err error) {
@@ -106,7 +119,7 @@ func listenDualStack(ctx context.Context, variable, address string) (all []net.L
 		return []net.Listener{listener}, err
 	}
 	for _, ip := range []string{"127.0.0.1", "::1"} {
-		listener, cause := listenTCP(ctx, net.JoinHostPort(ip, port))
+		listener, cause := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(ip, port))
 		switch {
 		case cause == nil:
 			all = append(all, listener)
@@ -133,19 +146,14 @@ func Listen(ctx context.Context, variable, address string) (net.Listener, error)
 		}
 		return listener, nil
 	}
-	listener, err := listenTCP(ctx, address)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, listenError(variable, address, err)
 	}
 	return listener, nil
 }
 
-func listenTCP(ctx context.Context, address string) (net.Listener, error) {
-	var listenConfig net.ListenConfig
-	return listenConfig.Listen(ctx, "tcp", address)
-}
-
-// listenError says what to do about an error of listenTCP.
+// listenError says what to do about an error of listening on a TCP address.
 func listenError(variable, address string, err error) error {
 	switch {
 	case neterr.IsErrno(err, syscall.EADDRINUSE):

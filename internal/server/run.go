@@ -2,8 +2,10 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"sync"
 
@@ -37,7 +39,9 @@ func (b *broker) serve(ctx context.Context, l Listeners) error {
 		go serveOn("app", failed, func() error { return b.app.Serve(b.reloader.certificates.listener(app)) })
 	}
 	for _, intercept := range l.Intercept {
-		go serveOn("intercept", failed, func() error { return b.app.Serve(interceptListener{intercept, b.ca.ServerNameTLS()}) })
+		config := b.ca.ServerNameTLS()
+		wrap := func(accepted net.Conn) net.Conn { return interceptedConn{tls.Server(accepted, config)} }
+		go serveOn("intercept", failed, func() error { return b.app.Serve(wrappingListener{intercept, wrap}) })
 	}
 	if l.Admin != nil {
 		go serveOn("admin", failed, func() error { return b.admin.Serve(&evictingListener{Listener: l.Admin, max: b.limits.admin}) })
