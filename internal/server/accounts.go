@@ -6,8 +6,11 @@ import (
 
 	"go.uber.org/zap"
 
+	"etrusted-broker/internal/admin"
+	"etrusted-broker/internal/config"
 	"etrusted-broker/proxy"
 	"etrusted-broker/tokensource"
+	"etrusted-broker/tokensource/redisstore"
 )
 
 func (b *broker) newAccounts(toLogin http.RoundTripper) (*tokensource.Accounts, error) {
@@ -54,4 +57,18 @@ func (b *broker) newAccounts(toLogin http.RoundTripper) (*tokensource.Accounts, 
 func (b *broker) tokens(account string) (proxy.TokenSource, bool) {
 	source, ok := b.accounts.Source(account)
 	return source, ok
+}
+
+// newStore returns the store for shared tokens, or nil if none is configured.
+func newStore(c config.Config, log *zap.Logger) *redisstore.Store {
+	if c.Store == nil {
+		return nil
+	}
+	return redisstore.New(*c.Store, func(problem string) {
+		if problem == "" {
+			log.Info("the token store works again; the token is shared")
+			return
+		}
+		warn(log, admin.CodeTokenStoreUnavailable, "the token store is unavailable; until it works again, this broker fetches its own token", zap.String("reason", "it "+problem))
+	})
 }

@@ -3,9 +3,13 @@ package server
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
+	"net"
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"etrusted-broker/internal/callers"
 )
 
 // certificates holds the TLS configuration of the app's listener. Its files are read again while the broker runs; a change
@@ -52,4 +56,84 @@ func (c *certificates) serverConfig() *tls.Config {
 // notAfter returns when the certificate in use expires.
 func (c *certificates) notAfter() time.Time {
 	return c.current.Load().Certificates[0].Leaf.NotAfter
+}
+
+// clientTLSConn is a TLS connection of a client. The handshake verifies the client's certificate once; a connection can outlive
+// both the certificate and its CA, so requests verify it again. Its certificate needs no lock: a connection carries one request
+// at a time.
+type clientTLSConn struct {
+	*tls.Conn
+	roots      *x509.CertPool // the CAs that verified it last; nil before the first request
+	validUntil time.Time      // when the first certificate in its chain expires
+	names      []string       // its identities; nil before the first request
+}
+
+// certificateIdentities returns what can identify the client as a caller; nil if it has presented no certificate.
+func (c *clientTLSConn) certificateIdentities() []string {
+	if presented := c.ConnectionState().PeerCertificates; c.names == nil && len(presented) > 0 {
+		c.names = callers.CertificateIdentities(presented[0])
+	}
+	return c.names
+}
+
+// listener returns a listener for the connections of l, with TLS if it is configured. c may be nil.
+func (c *certificates) listener(l net.Listener) net.Listener {
+	if c == nil {
+		return l
+	}
+	config := c.serverConfig()
+	return wrappingListener{l, func(accepted net.Conn) net.Conn { return &clientTLSConn{Conn: tls.Server(accepted, config)} }}
+}
+
+// verifyCertificate reports whether the CAs trust the certificate now. It verifies signatures only if the CAs have changed since the
+// last call, or if the certificate has expired.
+func (c *clientTLSConn) verifyCertificate(roots *x509.CertPool) bool {
+	if c.roots == roots && time.Now().Before(c.validUntil) {
+		return true
+	}
+	presented := c.ConnectionState().PeerCertificates
+	if len(presented) == 0 {
+		return false
+	}
+	// The same options as in crypto/tls.
+	options := x509.VerifyOptions{
+		Roots:         roots,
+		Intermediates: x509.NewCertPool(),
+		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	for _, intermediate := range presented[1:] {
+		options.Intermediates.AddCert(intermediate)
+	}
+	chains, err := presented[0].Verify(options)
+	if err != nil {
+		return false
+	}
+	c.roots, c.validUntil = roots, expiryOf(chains[0])
+	return true
+}
+
+// expiryOf returns when the first certificate of a chain expires.
+func expiryOf(chain []*x509.Certificate) time.Time {
+	return slices.MinFunc(chain, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) }).NotAfter
+}
+
+// requiresClientCert reports whether clients must present a certificate. c may be nil.
+func (c *certificates) requiresClientCert() bool {
+	return c != nil && c.current.Load().ClientCAs != nil
+}
+
+// clientTrusted reports whether a connection has a client certificate that the CAs in use now trust, or needs none. c may be
+// nil.
+func (c *certificates) clientTrusted(conn net.Conn) bool {
+	if !c.requiresClientCert() {
+		return true
+	}
+	client, ok := conn.(*clientTLSConn)
+	return ok && client.verifyCertificate(c.current.Load().ClientCAs)
+}
+
+// expiresWhileIdle reports whether a connection's client certificate is trusted, but may not be any more when a request follows
+// after the idle timeout. c may be nil.
+func (c *certificates) expiresWhileIdle(conn net.Conn) bool {
+	return c.requiresClientCert() && c.clientTrusted(conn) && time.Until(conn.(*clientTLSConn).validUntil) < clientIdleTimeout
 }

@@ -8,9 +8,12 @@ import (
 	"net/http"
 	"net/url"
 
+	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/dialer"
 	"etrusted-broker/internal/neterr"
 	"etrusted-broker/proxy/access"
+	"etrusted-broker/proxy/localca"
+	"etrusted-broker/tokensource"
 )
 
 // interceptedConn is a connection of an app that takes the broker for the API or the login server, because a hosts file, a network
@@ -47,4 +50,28 @@ func (b *broker) detectLoop(ctx context.Context, api *url.URL) {
 	if conn != nil {
 		_ = conn.Close()
 	}
+}
+
+// OpenCA opens the broker's own CA, or creates it, for the hosts of all accounts. It returns nil if none is configured.
+func OpenCA(c config.Config) (*localca.CA, error) {
+	hosts := []string{c.API.Host, c.Login.Host}
+	switch {
+	case c.InterceptCADir == "":
+		return nil, nil
+	case c.AccountsDir == "":
+		return localca.Open(c.InterceptCADir, hosts)
+	}
+	accounts, err := tokensource.NewAccounts(tokensource.AccountsConfig{
+		Dir:    c.AccountsDir,
+		Source: tokensource.Config{Endpoint: tokensource.TokenEndpoint{URL: c.TokenURL, Transport: &http.Transport{}}}, // required, but not used without Run
+	})
+	var more []string
+	if err == nil { // or else the broker does not start; the command ca can do without
+		for _, environment := range accounts.ReadEnvironments() {
+			for _, server := range serverURLs(environment) {
+				more = append(more, server.Host)
+			}
+		}
+	}
+	return localca.OpenForAccounts(c.InterceptCADir, hosts, more)
 }

@@ -2,9 +2,14 @@ package server
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"net/http"
 	"net/url"
+	"runtime/debug"
+	"sync"
 	"time"
+
+	"go.uber.org/zap"
 
 	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/dialer"
@@ -88,5 +93,43 @@ func newTransport(network *dialer.TCPDialer) *http.Transport {
 		IdleConnTimeout:        upstreamIdleTimeout,
 		MaxResponseHeaderBytes: maxResponseHeader,
 		DisableCompression:     true, // the app negotiates compression itself
+	}
+}
+
+// loadRoots parses the system's certificate authorities, beside the rest of the start: the first token request would wait for
+// it, some 20 ms. It leaves 4 MB of garbage, which an idle broker would keep. crypto/x509 parses them once per process.
+var loadRoots = sync.OnceFunc(func() {
+	_, _ = x509.SystemCertPool() // an error comes back with each connection
+	debug.FreeOSMemory()
+})
+
+// slowLoginThreshold is how long a token request is unanswered before that is logged: its timeout comes only after half a minute, and until
+// then the log would not say why apps wait.
+const slowLoginThreshold = 5 * time.Second
+
+// slowLoginTransport sends token requests, and logs if one has no answer for long: once a minute, because while there is no answer,
+// there is a new request every 5 s. It is safe for concurrent use.
+type slowLoginTransport struct {
+	http.RoundTripper
+	log    *zap.Logger
+	minute minuteLog
+}
+
+// RoundTrip implements http.RoundTripper.
+func (w *slowLoginTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	timer := time.AfterFunc(slowLoginThreshold, w.warnSlow)
+	defer timer.Stop()
+	return w.RoundTripper.RoundTrip(r)
+}
+
+// CloseIdleConnections is for http.Client, which does not look for it in an embedded interface.
+func (w *slowLoginTransport) CloseIdleConnections() {
+	(&http.Client{Transport: w.RoundTripper}).CloseIdleConnections()
+}
+
+func (w *slowLoginTransport) warnSlow() {
+	if w.minute.allow() {
+		w.log.Warn("the login server has not answered a token request for 5 s; the broker waits up to 29 s, and asks again meanwhile if there is no token",
+			zap.String("hint", "If this lasts, check the eTrusted status page and this machine's connection to the login server."))
 	}
 }

@@ -1,6 +1,10 @@
+// Package winservice installs and runs the broker as a Windows service, under a virtual account, with its log in the event log.
+// Except for how log lines are converted, it exists only on Windows.
 package winservice
 
-import "strings"
+import (
+	"strings"
+)
 
 // Severity is the type of an event.
 type Severity int
