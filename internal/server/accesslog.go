@@ -11,8 +11,8 @@ import (
 	"etrusted-broker/proxy"
 )
 
-// requestIDGenerator returns the generator of IDs for requests without one. It returns nil if no log line would contain them: they
-// would only be a header that the app did not send.
+// requestIDGenerator returns the generator of IDs for requests without one; nil if no log line would contain them, because they are
+// a header that the app did not send.
 func requestIDGenerator(c config.Config) func() string {
 	if !c.AccessLog || c.LogLevel > zapcore.InfoLevel {
 		return nil
@@ -20,11 +20,9 @@ func requestIDGenerator(c config.Config) func() string {
 	return rand.Text
 }
 
-// maxLoggedMethod is more than any registered method has.
-const maxLoggedMethod = 32
+const maxLoggedMethod = 32 // bytes: more than any registered method has
 
-// logRequest writes one line for a request: no query and no headers but what names the request, since they may hold
-// personal data and the app's own credentials.
+// logRequest writes one line for a request, without its query and header: they may hold personal data and the app's credentials.
 func (b *broker) logRequest(record proxy.RequestRecord) {
 	level := zapcore.DebugLevel
 	if b.config.AccessLog {
@@ -43,19 +41,13 @@ func (b *broker) logRequest(record proxy.RequestRecord) {
 		zap.Duration("duration", record.Duration),
 		zap.Duration("upstream_duration", record.Upstream),
 		zap.Bool("retried", record.Retry.Sent()),
-	}
-	for _, field := range []zap.Field{ // what is so of few requests
-		zap.String("caller", record.Caller),
-		zap.String("request_id", record.RequestID),
-		zap.String("trace_id", record.TraceID),
-		zap.String("denied", string(record.Denied)),
-		zap.String("problem", record.ProxyError),
-		zap.String("retry", string(record.Retry)),
-		zap.String("passed", string(record.Passed)),
-	} {
-		if field.String != "" {
-			fields = append(fields, field)
-		}
+		optional("caller", record.Caller),
+		optional("request_id", record.RequestID),
+		optional("trace_id", record.TraceID),
+		optional("denied", string(record.Denied)),
+		optional("problem", record.ProxyError),
+		optional("retry", string(record.Retry)),
+		optional("passed", string(record.Passed)),
 	}
 	if record.Problem != nil {
 		fields = append(fields, zap.String("code", record.Problem.Code))

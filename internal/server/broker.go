@@ -68,7 +68,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	if err != nil {
 		return nil, err
 	}
-	b := &broker{build: build, config: c, log: log, reloader: reloader, limits: currentLimits(c), store: newStore(c, log), dryRuns: dryRunLog{log: log}}
+	b := &broker{build: build, config: c, log: log, reloader: reloader, limits: currentLimits(c), store: newStore(c, log), dryRuns: dryRunLog{log: log, logged: map[string]map[dryRun]bool{}}}
 	b.denied = throttledRequestLog{log: log, message: "requests refused; what follows count is about the last one"}
 	b.failed = throttledRequestLog{log: log, message: "requests to the API failed; what follows count is about the last one"}
 	if b.accounts, err = b.newAccounts(toLogin); err != nil {

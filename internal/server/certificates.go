@@ -12,8 +12,7 @@ import (
 	"etrusted-broker/internal/callers"
 )
 
-// certificates holds the TLS configuration of the app's listener. Its files are read again while the broker runs; a change
-// that cannot be used leaves the old configuration in use.
+// certificates holds the TLS configuration of the app's listener.
 type certificates struct {
 	load    func() (*tls.Config, error)
 	current atomic.Pointer[tls.Config]
@@ -34,33 +33,23 @@ func newCertificates(load func() (*tls.Config, error)) (*certificates, error) {
 // not be called from two goroutines at a time.
 func (c *certificates) reload() (changed bool, _ error) {
 	next, err := c.load()
-	if err != nil || equalCertificates(c.current.Load(), next) {
+	if err != nil {
 		return false, err
+	}
+	before := c.current.Load()
+	sameChain := slices.EqualFunc(before.Certificates[0].Certificate, next.Certificates[0].Certificate, bytes.Equal)
+	if sameChain && before.ClientCAs.Equal(next.ClientCAs) {
+		return false, nil
 	}
 	c.current.Store(next)
 	return true, nil
 }
 
-func equalCertificates(a, b *tls.Config) bool {
-	return slices.EqualFunc(a.Certificates[0].Certificate, b.Certificates[0].Certificate, bytes.Equal) && a.ClientCAs.Equal(b.ClientCAs)
-}
-
-// serverConfig returns a configuration that uses the current one at each handshake.
-func (c *certificates) serverConfig() *tls.Config {
-	return &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.current.Load(), nil },
-	}
-}
-
 // notAfter returns when the certificate in use expires.
-func (c *certificates) notAfter() time.Time {
-	return c.current.Load().Certificates[0].Leaf.NotAfter
-}
+func (c *certificates) notAfter() time.Time { return c.current.Load().Certificates[0].Leaf.NotAfter }
 
-// clientTLSConn is a TLS connection of a client. The handshake verifies the client's certificate once; a connection can outlive
-// both the certificate and its CA, so requests verify it again. Its certificate needs no lock: a connection carries one request
-// at a time.
+// clientTLSConn is a TLS connection of a client. It can outlive the client's certificate and its CA, so each request verifies the
+// certificate again. Its fields need no lock: a connection carries one request at a time.
 type clientTLSConn struct {
 	*tls.Conn
 	roots      *x509.CertPool // the CAs that verified it last; nil before the first request
@@ -76,12 +65,16 @@ func (c *clientTLSConn) certificateIdentities() []string {
 	return c.names
 }
 
-// listener returns a listener for the connections of l, with TLS if it is configured. c may be nil.
+// listener returns a listener for the connections of l, with TLS if it is configured, and with the certificates that are in use at
+// each handshake. c may be nil.
 func (c *certificates) listener(l net.Listener) net.Listener {
 	if c == nil {
 		return l
 	}
-	config := c.serverConfig()
+	config := &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.current.Load(), nil },
+	}
 	return wrappingListener{l, func(accepted net.Conn) net.Conn { return &clientTLSConn{Conn: tls.Server(accepted, config)} }}
 }
 
@@ -122,8 +115,7 @@ func (c *certificates) requiresClientCert() bool {
 	return c != nil && c.current.Load().ClientCAs != nil
 }
 
-// clientTrusted reports whether a connection has a client certificate that the CAs in use now trust, or needs none. c may be
-// nil.
+// clientTrusted reports whether the CAs in use now trust a connection's client certificate, or none is required. c may be nil.
 func (c *certificates) clientTrusted(conn net.Conn) bool {
 	if !c.requiresClientCert() {
 		return true

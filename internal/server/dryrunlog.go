@@ -17,19 +17,19 @@ const (
 	maxLoggedPath = 200
 )
 
-// dryRunLog logs each operation that the allow list would refuse once. The log must be set.
+// dryRunLog logs each operation that the allow list would refuse once. log and logged must be set.
 type dryRunLog struct {
 	log *zap.Logger
 
-	mu      sync.Mutex
-	callers map[string]map[dryRun]bool // that are logged, by caller
+	mu     sync.Mutex
+	logged map[string]map[dryRun]bool // by caller
 }
 
-// forget removes what is known of a caller.
+// forget forgets the operations of a caller.
 func (d *dryRunLog) forget(caller string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.callers, caller)
+	delete(d.logged, caller)
 }
 
 // dryRun is an operation, and the code of the problem that the app would get.
@@ -40,26 +40,23 @@ func (d *dryRunLog) add(r proxy.RequestRecord) {
 	operation, usual := operations.Normalize(r.Method, r.Path)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	logged := d.callers[r.Caller]
-	if logged[dryRun{operation, r.DryRun.Code}] || len(logged) > maxDryRunsPerCaller {
+	logged, current := d.logged[r.Caller], dryRun{operation, r.DryRun.Code}
+	if logged[current] || len(logged) > maxDryRunsPerCaller {
 		return
 	}
 	if logged == nil {
 		logged = map[dryRun]bool{}
-		if d.callers == nil {
-			d.callers = map[string]map[dryRun]bool{}
-		}
-		d.callers[r.Caller] = logged
+		d.logged[r.Caller] = logged
 	}
-	logged[dryRun{operation, r.DryRun.Code}] = true
+	logged[current] = true
 	if len(logged) > maxDryRunsPerCaller {
-		d.log.Warn("BROKER_ALLOW_MODE=warn: there are too many operations that the allow list would refuse; further ones are only counted", callerField(r.Caller))
+		d.log.Warn("BROKER_ALLOW_MODE=warn: there are too many operations that the allow list would refuse; further ones are only counted", optional("caller", r.Caller))
 		return
 	}
 	missing := zap.String("path", printable.Escape(r.Path, maxLoggedPath)) // the first unusual one stands for all
 	if usual {
 		missing = zap.String("pattern", operations.Pattern(operation))
 	}
-	d.log.Warn("BROKER_ALLOW_MODE=warn: the allow list would refuse this operation; logged once", callerField(r.Caller),
+	d.log.Warn("BROKER_ALLOW_MODE=warn: the allow list would refuse this operation; logged once", optional("caller", r.Caller),
 		zap.String("method", printable.Escape(r.Method, maxLoggedMethod)), missing, zap.String("code", r.DryRun.Code), zap.Int("status", r.Status))
 }

@@ -13,8 +13,7 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// newLogger returns a logger that writes to w. It does not sample: a token event must not be
-// dropped because it resembles earlier ones.
+// newLogger returns a logger that writes to w. It does not sample: a token event must not be dropped because it resembles others.
 func newLogger(w io.Writer, level zapcore.Level, format string) *zap.Logger {
 	encoding := zap.NewProductionEncoderConfig()
 	encoding.TimeKey = "time"
@@ -60,6 +59,14 @@ func (c escapingCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	return c.Core.Write(entry, escapeFields(fields))
 }
 
+// optional returns a log field, or none if the value is empty.
+func optional(key, value string) zap.Field {
+	if value == "" {
+		return zap.Skip()
+	}
+	return zap.String(key, value)
+}
+
 // escapeFields modifies fields in place: each slice belongs to one line.
 func escapeFields(fields []zapcore.Field) []zapcore.Field {
 	for i := range fields {
@@ -71,19 +78,14 @@ func escapeFields(fields []zapcore.Field) []zapcore.Field {
 }
 
 func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := file.Stat()
+	file, _ := w.(*os.File)
+	info, err := file.Stat() // an error for nil
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // SilenceStandardLog discards what the standard library logs. Its HTTP client quotes data that a server sends on an idle
 // connection, and that may be the secret or the token that the server received before.
-func SilenceStandardLog() {
-	stdlog.SetOutput(io.Discard)
-}
+func SilenceStandardLog() { stdlog.SetOutput(io.Discard) }
 
 // logTokenEvent writes one line for each token request that has ended, of this broker or of another one.
 func logTokenEvent(log *zap.Logger, event tokensource.RefreshEvent) {

@@ -34,24 +34,17 @@ func (p *passThrough) setListeners(listeners []net.Addr) {
 
 // Dial implements proxy.PassThrough.
 func (p *passThrough) Dial(ctx context.Context, target string) (net.Conn, error) {
-	through, err := http.ProxyFromEnvironment(&http.Request{URL: &url.URL{Scheme: "https", Host: target}})
+	d, _, err := p.dialer(&url.URL{Scheme: "https", Host: target})
 	if err != nil {
 		return nil, err
 	}
-	d, err := p.dialer(&url.URL{Scheme: "http", Host: target}, through) // TLS is the app's
-	if err != nil {
-		return nil, err
-	}
+	d.Server.Scheme = "http" // TLS is the app's
 	return d.Dial(ctx)
 }
 
 // RoundTrip implements proxy.PassThrough.
 func (p *passThrough) RoundTrip(server *url.URL, r *http1.ClientRequest) (*http1.ClientResponse, error) {
-	through, err := http.ProxyFromEnvironment(&http.Request{URL: server})
-	if err != nil {
-		return nil, err
-	}
-	d, err := p.dialer(server, through)
+	d, through, err := p.dialer(server)
 	if err != nil {
 		return nil, err
 	}
@@ -63,13 +56,15 @@ func (p *passThrough) RoundTrip(server *url.URL, r *http1.ClientRequest) (*http1
 		}
 		d.Server, d.Proxy = through, nil
 	}
-	client := &http1.Client{Dial: d.Dial, DisableKeepAlives: true}
-	return client.RoundTrip(r)
+	return (&http1.Client{Dial: d.Dial, DisableKeepAlives: true}).RoundTrip(r)
 }
 
-// dialer returns the dialer for a server, HOST:PORT, directly or through a proxy. The proxy resolves names itself, so behind
-// one only literal addresses can be checked.
-func (p *passThrough) dialer(server, through *url.URL) (*dialer.Dialer, error) {
+// dialer returns the dialer for a server, and the proxy of the environment through which it connects, or nil. The proxy resolves
+// names itself, so behind one only literal addresses can be checked.
+func (p *passThrough) dialer(server *url.URL) (d *dialer.Dialer, through *url.URL, err error) {
+	if through, err = http.ProxyFromEnvironment(&http.Request{URL: server}); err != nil {
+		return nil, nil, err
+	}
 	network := p.checked
 	if p.hosts.ListsAddress(server.Host) {
 		network = p.unchecked
@@ -78,7 +73,7 @@ func (p *passThrough) dialer(server, through *url.URL) (*dialer.Dialer, error) {
 	canonical := net.JoinHostPort(name, port)    // localhost with a final dot is localhost too
 	if address, err := netip.ParseAddrPort(canonical); err == nil {
 		if err := network.Check(address); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	if through != nil {
@@ -89,5 +84,5 @@ func (p *passThrough) dialer(server, through *url.URL) (*dialer.Dialer, error) {
 		Proxy:  func(*http.Request) (*url.URL, error) { return through, nil },
 		TCP:    network,
 		Via:    "1.1 " + problem.ProxyName,
-	}, nil
+	}, through, nil
 }

@@ -23,25 +23,19 @@ func (b *broker) newPolicy(hosts access.Hosts) (*access.Policy, error) {
 	}
 	policy := &access.Policy{
 		Hosts: hosts, Servers: b.servers.hosts, PassHosts: passHosts,
-		Callers: b.callersInUse(), KeyFromToken: tokenendpoint.AccessKey, Rules: rules,
+		KeyFromToken: tokenendpoint.AccessKey, Rules: rules,
 		DryRun: c.AllowMode == config.AllowModeWarn,
+	}
+	switch {
+	case b.callers != nil:
+		policy.Callers = b.callers.callers
+	case b.reloader.keys != nil:
+		policy.Callers = access.NewCallers(&access.Caller{Keys: b.reloader.keys})
 	}
 	if b.ca != nil {
 		policy.TunnelAllowed = b.ca.AllowsHost
 	}
 	return policy, nil
-}
-
-// callersInUse returns the programs that may use the broker; nil if all may.
-func (b *broker) callersInUse() *access.Callers {
-	switch {
-	case b.callers != nil:
-		return b.callers.callers
-	case b.reloader.keys != nil:
-		return access.NewCallers(&access.Caller{Keys: b.reloader.keys})
-	default:
-		return nil
-	}
 }
 
 // externalScheme returns the URL scheme of the app's listener.

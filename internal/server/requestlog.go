@@ -12,21 +12,19 @@ import (
 	"etrusted-broker/proxy"
 )
 
-// requestLogInterval is the pause between two log lines about requests with the same reason: a client that gets an error often tries
-// again.
+// requestLogInterval is the pause between two log lines for the same reason: a client that gets an error often tries again.
 const requestLogInterval = time.Minute
 
-// throttledRequestLog logs requests that were refused, or that failed: the first for a reason at once, and the others once a minute. The zero
-// value is not usable: log and message must be set.
+// throttledRequestLog logs requests that were refused, or that failed: the first for a reason at once, and the others once a minute.
+// log and message must be set.
 type throttledRequestLog struct {
 	log     *zap.Logger
 	message string
 
-	mu    sync.Mutex
-	later map[string]*unloggedRequests // since the last line, for each reason that has one
+	mu       sync.Mutex
+	unlogged map[string]*unloggedRequests // since the last line, for each reason that has one
 }
 
-// unloggedRequests are requests that were not logged yet.
 type unloggedRequests struct {
 	count int
 	last  proxy.RequestRecord
@@ -36,37 +34,36 @@ type unloggedRequests struct {
 func (l *throttledRequestLog) add(reason string, r proxy.RequestRecord) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.later == nil {
-		l.later = map[string]*unloggedRequests{}
-	}
-	if waiting := l.later[reason]; waiting != nil {
+	if waiting := l.unlogged[reason]; waiting != nil {
 		waiting.count++
 		waiting.last = r
 		return
 	}
 	l.write(reason, r, 1)
-	l.later[reason] = &unloggedRequests{}
-	time.AfterFunc(requestLogInterval, func() { l.flush(reason) })
 }
 
 // flush logs what was counted for a reason.
 func (l *throttledRequestLog) flush(reason string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	waiting := l.later[reason]
+	waiting := l.unlogged[reason]
 	if waiting.count == 0 {
-		delete(l.later, reason)
+		delete(l.unlogged, reason)
 		return
 	}
 	l.write(reason, waiting.last, waiting.count)
-	*waiting = unloggedRequests{}
-	time.AfterFunc(requestLogInterval, func() { l.flush(reason) })
 }
 
 func (l *throttledRequestLog) write(reason string, last proxy.RequestRecord, count int) {
+	if l.unlogged == nil {
+		l.unlogged = map[string]*unloggedRequests{}
+	}
+	l.unlogged[reason] = new(unloggedRequests)
+	time.AfterFunc(requestLogInterval, func() { l.flush(reason) })
 	fields := []zap.Field{
 		zap.String("reason", reason), zap.Int("count", count),
-		zap.String("method", printable.Escape(last.Method, maxLoggedMethod)), zap.String("path", last.Path), zap.Int("status", last.Status), callerField(last.Caller),
+		zap.String("method", printable.Escape(last.Method, maxLoggedMethod)), zap.String("path", last.Path), zap.Int("status", last.Status),
+		optional("caller", last.Caller),
 	}
 	if last.Problem != nil {
 		fields = append(fields, zap.String("code", last.Problem.Code), zap.String("detail", last.Problem.Detail))
@@ -74,16 +71,8 @@ func (l *throttledRequestLog) write(reason string, last proxy.RequestRecord, cou
 	l.log.Warn(l.message, fields...)
 }
 
-// callerField names a caller, if it is known.
-func callerField(name string) zap.Field {
-	if name == "" {
-		return zap.Skip()
-	}
-	return zap.String("caller", name)
-}
-
-// refusalReason returns why the broker refused a request: the label of the metric of denied requests, or, if it did not deny access
-// but could not use the request, the code of its response. It returns "" if it did not refuse the request.
+// refusalReason returns why the broker refused a request: the label of the metric of denied requests, or else the code of its
+// response. It returns "" if it did not refuse the request.
 func refusalReason(r proxy.RequestRecord) string {
 	if r.Denied == "" && isLocalResponse(r) && r.Problem != nil && r.Status < 500 {
 		return r.Problem.Code
@@ -92,7 +81,7 @@ func refusalReason(r proxy.RequestRecord) string {
 }
 
 // failureReason returns why a request to the API failed: the code of the broker's response, or the status of the API's. It returns
-// "" if the request did not fail, or if it was not sent to the API: the log has the reason why there is no token already.
+// "" if it did not fail or was not sent: the log already has the reason why there is no token.
 func failureReason(r proxy.RequestRecord) string {
 	switch local := isLocalResponse(r); {
 	case local && r.Problem != nil && (r.Status == 502 || r.Status == 504):

@@ -14,18 +14,17 @@ import (
 
 // UsageInstructions returns how apps on this machine call the broker on one of its listeners. Curl lacks the access key.
 func UsageInstructions(c config.Config, app net.Listener) admin.ConnectionInfo {
-	address := LocalAddress(app)
-	curl, url := CurlCommand, "http://"+address
+	curl, host := CurlCommand, LocalAddress(app)
 	if app.Addr().Network() == "unix" {
-		curl, url = CurlCommand+" --unix-socket "+address, "http://localhost"
+		curl, host = CurlCommand+" --unix-socket "+host, "localhost"
 	}
 	if c.TLSCertFile != "" {
-		curl, url = curl+" --cacert "+c.TLSCertFile, strings.Replace(url, "http:", "https:", 1)
+		curl += " --cacert " + c.TLSCertFile
 	}
 	if c.TLSClientCAFile != "" {
 		curl += " --cert CERTIFICATE --key KEY"
 	}
-	return admin.ConnectionInfo{API: c.APIURL, URL: url, Curl: curl}
+	return admin.ConnectionInfo{API: c.APIURL, URL: externalScheme(c) + "://" + host, Curl: curl}
 }
 
 // usageWithAccessKey returns how apps call the broker, with an access key if they need one; nil before the broker listens.
@@ -52,9 +51,9 @@ func LocalAddress(l net.Listener) string {
 	return address
 }
 
-// CurlAccessKeyOption returns the option, with a space in front, with which curl in a shell sends the access key; empty without one. It
-// names the key's file or variable and never contains the key. With callers, the key is that of the first that has one and whose access
-// has not ended: those without a key are identified by their connection.
+// CurlAccessKeyOption returns the option, with a space in front, with which curl in a shell sends the access key; empty without one.
+// It names the key's file or variable and never contains the key. With callers, the key is that of the first one that has a key, and
+// whose access has not ended: the others are identified by their connection.
 func CurlAccessKeyOption(c config.Config, callers []*access.Caller) string {
 	for _, caller := range callers {
 		if option := curlCallerKeyOption(c, caller); option != "" && !caller.HasExpired() {

@@ -66,24 +66,21 @@ func (b *broker) warnInsecureConfig() {
 	}
 }
 
-// warnExpiringDaily repeats the warnings about certificates once a day until ctx is done: a broker may run for longer than they are valid.
+// warnExpiringDaily repeats the warnings about certificates daily until ctx is done: a broker may outlive them.
 func (b *broker) warnExpiringDaily(ctx context.Context) {
-	daily := time.NewTicker(24 * time.Hour)
-	defer daily.Stop()
-	for {
+	for daily := time.Tick(24 * time.Hour); ; b.warnExpiring() {
 		select {
 		case <-ctx.Done():
 			return
-		case <-daily.C:
-			b.warnExpiring()
+		case <-daily:
 		}
 	}
 }
 
 // warnExpiring warns about certificates that expire soon.
 func (b *broker) warnExpiring() {
-	if b.reloader.certificates != nil && time.Until(b.reloader.certificates.notAfter()) < certificateWarningPeriod {
-		warn(b.log, "tls-certificate-expires", "the TLS certificate expires soon, or has expired: renew it", zap.Time("expires", b.reloader.certificates.notAfter()))
+	if c := b.reloader.certificates; c != nil && time.Until(c.notAfter()) < certificateWarningPeriod {
+		warn(b.log, "tls-certificate-expires", "the TLS certificate expires soon, or has expired: renew it", zap.Time("expires", c.notAfter()))
 	}
 	if b.ca != nil && time.Until(b.ca.NotAfter()) < caWarningPeriod {
 		warn(b.log, "ca-expires", "the CA in BROKER_INTERCEPT_CA_DIR expires soon: remove ca.crt and ca.key, restart the broker, and make the apps trust the new CA (see the command ca)",
@@ -99,8 +96,7 @@ func (b *broker) warnReadableAccountFiles(account string) {
 	}
 }
 
-// warnReadableFiles warns about secret files that other users can read, unless it has said the same of a file before. Empty paths are
-// ignored.
+// warnReadableFiles warns about secret files that other users can read, once for each file and readers. It ignores empty paths.
 func (b *broker) warnReadableFiles(paths ...string) {
 	for _, path := range paths {
 		if path == "" {
@@ -114,14 +110,14 @@ func (b *broker) warnReadableFiles(paths ...string) {
 	}
 }
 
-// The files that the broker reads in the directory of an account, and in that of a caller.
+// The files that the broker reads in the directories of accounts and callers.
 var (
 	accountFiles = []string{"client_id", "client_secret", "api_url", "token_url", "audience", "scopes"}
 	callerFiles  = []string{"key", "allow", "accounts", "expires", "certificate", "uid"}
 )
 
-// warnMisspeltFiles warns about files in a directory whose names look like misspelt ones: without them the account or the caller works,
-// but not as it was meant. It warns about each once.
+// warnMisspeltFiles warns once about each file in a directory whose name looks misspelt: without it the account or the caller works,
+// but not as it was meant.
 func (b *broker) warnMisspeltFiles(dir string, known []string) {
 	entries, _ := os.ReadDir(dir) // that it cannot be read is said elsewhere
 	for _, entry := range entries {
