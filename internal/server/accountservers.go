@@ -23,46 +23,40 @@ type accountServers struct {
 	exists     func(account string) bool
 
 	mu       sync.Mutex
-	accounts map[string]environments // those that have their own servers
-	apis     map[string]string       // access.CanonicalHost of the APIs in use, by account; without those that use the broker's
-	onChange func([]tokensource.Environment)
+	accounts map[string]accountEnvironments // those that have their own servers
+	apis     map[string]string              // access.CanonicalHost of the APIs in use, by account; without those that use the broker's
+	onChange func(apis, logins []*url.URL)
 }
 
-// environments are an account's: of the credentials in use, and of changed ones that are being tried.
-type environments [2]tokensource.Environment
+// accountEnvironments are those of the credentials in use, and of changed ones that are being tried.
+type accountEnvironments struct{ inUse, beingTried tokensource.Environment }
 
-func (e environments) isZero() bool { return e.equal(environments{}) }
-
-func (e environments) equal(other environments) bool {
-	return slices.EqualFunc(e[:], other[:], tokensource.Environment.Equal)
+func (e accountEnvironments) equal(other accountEnvironments) bool {
+	return e.inUse.Equal(other.inUse) && e.beingTried.Equal(other.beingTried)
 }
 
 // newAccountServers returns the servers of the environments that the accounts have in their files. exists must not wait for a method
 // of them.
 func newAccountServers(c config.Config, exists func(account string) bool, read map[string]tokensource.Environment) *accountServers {
-	s := &accountServers{api: c.API, login: c.Login, hosts: new(access.Servers), exists: exists, accounts: map[string]environments{}, onChange: func([]tokensource.Environment) {}}
+	s := &accountServers{
+		api: c.API, login: c.Login, hosts: new(access.Servers), exists: exists,
+		accounts: map[string]accountEnvironments{}, onChange: func(_, _ []*url.URL) {},
+	}
 	for account, environment := range read {
-		if its := (environments{environment}); !its.isZero() {
-			s.accounts[account] = its
-		}
+		s.accounts[account] = accountEnvironments{inUse: environment}
 	}
 	s.update()
 	return s
 }
 
 // set sets the environments of an account.
-func (s *accountServers) set(account string, inUse, tried tokensource.Environment) {
+func (s *accountServers) set(account string, inUse, beingTried tokensource.Environment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := environments{inUse, tried}
-	if next.equal(s.accounts[account]) {
-		return
+	if next := (accountEnvironments{inUse, beingTried}); !next.equal(s.accounts[account]) {
+		s.accounts[account] = next
+		s.update()
 	}
-	s.accounts[account] = next
-	if next.isZero() {
-		delete(s.accounts, account)
-	}
-	s.update()
 }
 
 // remove forgets an account.
@@ -70,8 +64,8 @@ func (s *accountServers) remove(account string) {
 	s.set(account, tokensource.Environment{}, tokensource.Environment{})
 }
 
-// watch calls onChange with the environments that accounts have, now and after each change.
-func (s *accountServers) watch(onChange func([]tokensource.Environment)) {
+// watch calls onChange with the servers of the broker and of all accounts, now and after each change.
+func (s *accountServers) watch(onChange func(apis, logins []*url.URL)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.onChange = onChange
@@ -80,37 +74,39 @@ func (s *accountServers) watch(onChange func([]tokensource.Environment)) {
 
 // update recomputes what depends on accounts.
 func (s *accountServers) update() {
+	maps.DeleteFunc(s.accounts, func(_ string, its accountEnvironments) bool { return its.equal(accountEnvironments{}) })
 	var all []tokensource.Environment
 	s.apis = map[string]string{}
 	for account, its := range s.accounts {
-		all = append(all, its[:]...)
-		if inUse := its[0]; inUse.API != nil {
-			s.apis[account] = access.CanonicalHost(inUse.API.Host)
+		all = append(all, its.inUse, its.beingTried)
+		if its.inUse.API != nil {
+			s.apis[account] = access.CanonicalHost(its.inUse.API.Host)
 		}
 	}
-	apis, logins := []string{s.api.Host}, []string{s.login.Host}
-	for _, environment := range all {
-		for _, server := range serverURLs(environment) {
-			if server == environment.API {
-				apis = append(apis, server.Host)
-			} else {
-				logins = append(logins, server.Host)
-			}
-		}
-	}
-	s.hosts.Replace(apis, logins)
-	s.onChange(all)
+	apis, logins := serverURLs(all)
+	apis, logins = append(apis, s.api), append(logins, s.login)
+	s.hosts.Replace(hostsOf(apis), hostsOf(logins))
+	s.onChange(apis, logins)
 }
 
-// serverURLs returns the API and the login server that an environment names.
-func serverURLs(e tokensource.Environment) (servers []*url.URL) {
-	if e.API != nil {
-		servers = append(servers, e.API)
+// serverURLs returns the APIs and the login servers that environments name.
+func serverURLs(environments []tokensource.Environment) (apis, logins []*url.URL) {
+	for _, environment := range environments {
+		if environment.API != nil {
+			apis = append(apis, environment.API)
+		}
+		if login, err := url.Parse(environment.TokenURL); err == nil && environment.TokenURL != "" {
+			logins = append(logins, login)
+		}
 	}
-	if login, err := url.Parse(e.TokenURL); err == nil && e.TokenURL != "" {
-		servers = append(servers, login)
+	return apis, logins
+}
+
+func hostsOf(servers []*url.URL) (hosts []string) {
+	for _, server := range servers {
+		hosts = append(hosts, server.Host)
 	}
-	return servers
+	return hosts
 }
 
 // accountOf implements proxy.Config.AccountOf.
@@ -135,43 +131,30 @@ func (s *accountServers) accountOf(apiHost string, caller *access.Caller) (accou
 	return allowed[0], true
 }
 
-// followAccountServers prepares the broker for the servers of accounts: how to connect to them, and whether to answer in their place. It
-// must be called once, before serve. If the broker has a listener for intercepted connections, a server's name may lead to itself.
+// followAccountServers prepares the broker for the servers of accounts: how to connect to them, and whether to answer in their place.
+// It must be called once, before serve. If the broker intercepts connections, an API's name may lead to the broker itself.
 func (b *broker) followAccountServers(ctx context.Context, network *dialer.TCPDialer, intercepts bool) {
 	b.network = network
-	examined := map[string]bool{} // APIs
-	examine := func(api *url.URL) {
-		if intercepts && !examined[api.String()] {
-			examined[api.String()] = true
-			go b.detectLoop(ctx, api)
+	examined, warned := map[string]bool{}, map[string]bool{} // APIs, and hosts
+	b.servers.watch(func(apis, logins []*url.URL) {
+		for _, server := range slices.Concat(apis, logins) {
+			network.UseResolverFor(server.Hostname())
 		}
-	}
-	examine(b.config.API)
-	warned := map[string]bool{} // hosts
-	b.servers.watch(func(environments []tokensource.Environment) {
-		hosts := []string{b.config.API.Host, b.config.Login.Host}
-		for _, environment := range environments {
-			for _, server := range serverURLs(environment) {
-				hosts = append(hosts, server.Host)
-				network.UseResolverFor(server.Hostname())
-			}
-			if environment.API != nil {
-				examine(environment.API)
+		for _, api := range apis {
+			if intercepts && !examined[api.String()] {
+				examined[api.String()] = true
+				go b.detectLoop(ctx, api)
 			}
 		}
-		if b.ca != nil {
-			b.setInterceptedHosts(hosts, warned)
+		if b.ca == nil {
+			return
+		}
+		for _, host := range b.ca.SetHosts(slices.Concat(hostsOf(apis), hostsOf(logins))) {
+			if !warned[host] {
+				warned[host] = true
+				b.log.Warn("the CA in BROKER_INTERCEPT_CA_DIR is not for the host of an account, so connections to it are not intercepted: remove ca.crt and ca.key, restart the broker, and make the apps trust the new CA (see the command ca)",
+					zap.String("host", host))
+			}
 		}
 	})
-}
-
-// setInterceptedHosts lets the CA sign for hosts, and warns about those that it does not permit, unless it did so before.
-func (b *broker) setInterceptedHosts(hosts []string, warned map[string]bool) {
-	for _, host := range b.ca.SetHosts(hosts) {
-		if !warned[host] {
-			warned[host] = true
-			b.log.Warn("the CA in BROKER_INTERCEPT_CA_DIR is not for the host of an account, so connections to it are not intercepted: remove ca.crt and ca.key, restart the broker, and make the apps trust the new CA (see the command ca)",
-				zap.String("host", host))
-		}
-	}
 }

@@ -33,7 +33,7 @@ func TestFollowsServersOfAccounts(t *testing.T) {
 	c := config.Config{API: parseURL(t, "https://api.example"), Login: parseURL(t, "https://login.example/oauth/token")}
 	s := newAccountServers(c, func(string) bool { return true }, map[string]tokensource.Environment{"at-start": staging, "without": none})
 	var reported int
-	s.watch(func(all []tokensource.Environment) { reported = len(all) })
+	s.watch(func(apis, logins []*url.URL) { reported = len(apis) + len(logins) })
 
 	type found struct {
 		account string
@@ -72,8 +72,8 @@ func TestFollowsServersOfAccounts(t *testing.T) {
 			t.Errorf("%s: got QA's API known: %t, its login server: %t, want %t, %t, and the broker's always", step.name, isAPI("api.qa.example:443"), isLogin("login.qa.example:443"), step.qaAPI, step.login)
 		}
 	}
-	if reported != 0 {
-		t.Errorf("got %d environments reported at the end, want none", reported)
+	if reported != 2 {
+		t.Errorf("got %d servers reported at the end, want the broker's own two", reported)
 	}
 }
 
@@ -112,17 +112,14 @@ func TestAPISelectsAnAccountOfTheCaller(t *testing.T) {
 
 func policyOf(s *accountServers) *access.Policy { return &access.Policy{Servers: s.hosts} }
 
-func TestOwnServers(t *testing.T) {
+func TestServerURLsAreThoseThatEnvironmentsName(t *testing.T) {
 	t.Parallel()
 	e := tokensource.Environment{API: parseURL(t, "https://api.qa.example"), TokenURL: "https://login.qa.example:8443/oauth/token"}
-	var hosts []string
-	for _, server := range serverURLs(e) {
-		hosts = append(hosts, server.Host)
+	apis, logins := serverURLs([]tokensource.Environment{{Audience: "qa"}, e})
+	if got, want := hostsOf(apis), []string{"api.qa.example"}; !slices.Equal(got, want) {
+		t.Errorf("got the APIs %q, want %q", got, want)
 	}
-	if want := []string{"api.qa.example", "login.qa.example:8443"}; !slices.Equal(hosts, want) {
-		t.Errorf("got %q, want %q", hosts, want)
-	}
-	if got := serverURLs(tokensource.Environment{Audience: "qa"}); got != nil {
-		t.Errorf("got %v, want none", got)
+	if got, want := hostsOf(logins), []string{"login.qa.example:8443"}; !slices.Equal(got, want) {
+		t.Errorf("got the login servers %q, want %q", got, want)
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/dialer"
@@ -65,13 +67,9 @@ func OpenCA(c config.Config) (*localca.CA, error) {
 		Dir:    c.AccountsDir,
 		Source: tokensource.Config{Endpoint: tokensource.TokenEndpoint{URL: c.TokenURL, Transport: &http.Transport{}}}, // required, but not used without Run
 	})
-	var more []string
+	var apis, logins []*url.URL
 	if err == nil { // or else the broker does not start; the command ca can do without
-		for _, environment := range accounts.ReadEnvironments() {
-			for _, server := range serverURLs(environment) {
-				more = append(more, server.Host)
-			}
-		}
+		apis, logins = serverURLs(slices.Collect(maps.Values(accounts.ReadEnvironments())))
 	}
-	return localca.OpenForAccounts(c.InterceptCADir, hosts, more)
+	return localca.OpenForAccounts(c.InterceptCADir, hosts, slices.Concat(hostsOf(apis), hostsOf(logins)))
 }
