@@ -25,8 +25,9 @@ const (
 
 // Notifier sends messages to the socket in NOTIFY_SOCKET. Its methods may be called from any goroutine.
 type Notifier struct {
-	socket   string
-	watchdog time.Duration
+	// WatchdogTimeout is the time after which systemd kills the process unless it sends Watchdog; 0 if systemd does not.
+	WatchdogTimeout time.Duration
+	socket          string
 }
 
 // New returns a Notifier, or nil if NOTIFY_SOCKET is not set. It unsets WATCHDOG_USEC and WATCHDOG_PID. If these are
@@ -40,12 +41,9 @@ func New() (*Notifier, error) {
 	if err != nil || watchdog != 0 && watchdog < minWatchdogTimeout {
 		return n, errors.New("WATCHDOG_USEC or WATCHDOG_PID is invalid: unset both, or let systemd set them from WatchdogSec=")
 	}
-	n.watchdog = watchdog
+	n.WatchdogTimeout = watchdog
 	return n, nil
 }
-
-// WatchdogTimeout returns the time after which systemd kills the process unless it sends Watchdog; 0 if systemd does not.
-func (n *Notifier) WatchdogTimeout() time.Duration { return n.watchdog }
 
 // The states of sd_notify(3) that have no parameter.
 const (
@@ -92,9 +90,7 @@ func (n *Notifier) Send(states ...string) error {
 // RunWatchdog calls check and then alive, now and every timeout/2, as sd_watchdog_enabled(3) advises. While check
 // blocks, it calls neither of them. It returns when ctx is done, even if check still blocks.
 func RunWatchdog(ctx context.Context, timeout time.Duration, check, alive func()) {
-	ticker := time.NewTicker(timeout / 2)
-	defer ticker.Stop()
-	for {
+	for ticks := time.Tick(timeout / 2); ; {
 		checked := make(chan struct{})
 		go func() {
 			defer close(checked)
@@ -107,7 +103,7 @@ func RunWatchdog(ctx context.Context, timeout time.Duration, check, alive func()
 			return
 		}
 		select {
-		case <-ticker.C:
+		case <-ticks:
 		case <-ctx.Done():
 			return
 		}

@@ -45,8 +45,8 @@ func TestWatchdogInterval(t *testing.T) {
 			t.Setenv("WATCHDOG_USEC", test.micros)
 			t.Setenv("WATCHDOG_PID", test.pid)
 			n, err := sdnotify.New()
-			if n == nil || n.WatchdogTimeout() != test.want || (err != nil) != test.invalid {
-				t.Errorf("got %v, %v, want %v, error %v", n.WatchdogTimeout(), err, test.want, test.invalid)
+			if n == nil || n.WatchdogTimeout != test.want || (err != nil) != test.invalid {
+				t.Errorf("got %v, %v, want %v, error %v", n.WatchdogTimeout, err, test.want, test.invalid)
 			}
 			if _, set := os.LookupEnv("WATCHDOG_USEC"); set {
 				t.Error("WATCHDOG_USEC is still set")

@@ -85,7 +85,7 @@ func TestMemoryOfStalledHTTP2ReaderIsBounded(t *testing.T) {
 	api.EnableHTTP2 = true
 	api.StartTLS()
 	t.Cleanup(api.Close)
-	transport := newHTTP2Transport(new(dialer.TCPDialer))
+	transport := newHTTP2Transport(new(dialer.TCPDialer), 0)
 	transport.TLSClientConfig.RootCAs = api.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	t.Cleanup(transport.CloseIdleConnections)
 	address, _ := serveWithSmallBuffers(t, api.URL, http2.New(parseURL(t, api.URL), transport, time.Minute), limits{app: 4, admin: 4})

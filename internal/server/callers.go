@@ -53,8 +53,7 @@ func (b *broker) openCallers() (*callerDirectory, error) {
 	return d, nil
 }
 
-// run reads the directory whenever it changes, until ctx is done. It calls onReload each time: also later, when the access of a
-// caller has expired. d may be nil.
+// run reads the directory whenever it changes or a caller's access ends, and then calls onReload, until ctx is done. d may be nil.
 func (d *callerDirectory) run(ctx context.Context, onReload func()) {
 	if d == nil {
 		return
@@ -142,8 +141,7 @@ func (b *broker) forgetCaller(caller string) {
 	b.dryRuns.forget(caller)
 }
 
-// forgetCallerIfRemoved is for the end of a request. Its caller may have been removed meanwhile, and forgetCaller called: then nothing else
-// would remove what the request has added.
+// forgetCallerIfRemoved forgets what a request has added whose caller was removed before its end.
 func (b *broker) forgetCallerIfRemoved(caller string) {
 	if b.callers != nil && caller != "" && b.callers.callers.WithName(caller) == nil {
 		b.forgetCaller(caller)
@@ -171,9 +169,8 @@ func (b *broker) clientIdentities(r *http1.Request) []string {
 	return nil
 }
 
-// ServeHTTP1 implements http1.Handler. It closes a connection after the response if the client's certificate would expire while the
-// connection is idle, so that the next request is sent with a new certificate instead of being refused; and if the client's
-// certificate or user has ceased to be a caller's during the request.
+// ServeHTTP1 implements http1.Handler. It closes a connection after the response if the next request on it could be refused: if the
+// client's certificate would expire while the connection is idle, or if it (or the user) has ceased to be a caller's.
 func (b *broker) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
 	if b.reloader.certificates.expiresWhileIdle(r.Conn) {
 		w.Close = true

@@ -7,30 +7,26 @@ import (
 	"etrusted-broker/internal/harden"
 )
 
-// limits bound the connections so that file descriptors and memory suffice. Whatever clients do to the app's listener, enough
-// are left for the API, the login server, watched files, and the admin listener.
+// limits bound the connections so that file descriptors and memory suffice, also for the API, the login server, watched files and
+// the admin listener, whatever clients do to the app's listener.
 type limits struct {
 	app, admin int // open connections
 	idle       int // idle connections to the API that are kept for reuse
 }
 
 const (
-	// maxAppConnections is the maximum for the app, however much memory and however many descriptors there are.
-	maxAppConnections = 2048
-	// minAppConnections is the minimum for the app, whatever the memory limit. Few descriptors can make it less.
-	minAppConnections = 64
-	// maxAdminConnections suffices for scrapers, probes and operators.
-	maxAdminConnections = 64
-	// maxIdleUpstreamConnections covers a burst of an app's workers. With net/http's default of 2, handshakes took ten times the CPU at 64
-	// concurrent requests.
+	maxAppConnections   = 2048
+	minAppConnections   = 64 // whatever the memory limit; few descriptors can make it less
+	maxAdminConnections = 64 // suffices for scrapers, probes and operators
+	// maxIdleUpstreamConnections covers a burst of an app's workers. With net/http's default of 2, handshakes took ten times the CPU
+	// at 64 concurrent requests.
 	maxIdleUpstreamConnections = 256
 	// reservedDescriptors are for the login server, the log, the listeners, and files that are read or watched.
 	reservedDescriptors = 40
 	// baseMemory is for everything except the app's connections. An idle broker uses 18 MB.
 	baseMemory = 32 << 20
-	// connectionMemory is the worst case of one of the app's connections: twice what a stalled reader of a long gzip response
-	// holds, because the garbage collector lets the heap grow to twice what is in use. That is some 110 KiB: decompressor,
-	// decompressed data, buffers and stack. An idle connection takes 3 KiB and its stack.
+	// connectionMemory is the worst case of one of the app's connections: a stalled reader of a long gzip response holds some 110 KiB
+	// (decompressor, decompressed data, buffers and stack), and the garbage collector lets the heap grow to twice what is in use.
 	connectionMemory = 256 << 10
 	// http2ConnectionMemory is the same over HTTP/2 to the API, which also holds a part of the response: see http2StreamWindow.
 	http2ConnectionMemory = 512 << 10
@@ -62,6 +58,5 @@ func currentLimits(c config.Config) limits {
 	return l
 }
 
-// idlePerAccountAPI returns how many idle connections are kept to an API that only accounts have. If there may be such APIs, half of the idle
-// connections are for four of them.
+// idlePerAccountAPI returns how many idle connections are kept to an API that only accounts have. Half of all are for four such APIs.
 func (l limits) idlePerAccountAPI() int { return max(1, l.idle/4) }

@@ -12,8 +12,8 @@ import (
 	"etrusted-broker/proxy/access"
 )
 
-// CheckProbePath names an account that cannot exist: account names have no capital letters. On an app's listener, the broker forwards
-// most requests to the API; it answers this one itself, without a token, and does not count it. The check command sends it.
+// CheckProbePath is what the check command requests from a running broker: the path of an account that cannot exist, since account
+// names have no capital letters. The broker answers it itself, without a token, and does not count it.
 const CheckProbePath = "/@BROKER-CHECK/"
 
 // recordRequest logs and counts a finished request.
@@ -51,24 +51,21 @@ func (b *broker) recordRequest(record proxy.RequestRecord) {
 	if !local && apiHasOperation(record.Status) {
 		b.operations.Add(record.Caller, record.Method, record.Path, time.Now())
 	}
-	if record.Status < 400 {
-		return
+	if record.Status >= 400 {
+		failure := admin.Failure{Account: record.Account, Caller: record.Caller, Method: record.Method, Path: record.Path, Status: record.Status, Local: local}
+		if local && record.Problem != nil {
+			failure.Code, failure.Reason, failure.Hint = record.Problem.Code, record.Problem.Detail, record.Problem.Hint
+		}
+		b.pages.ObserveFailure(failure)
 	}
-	failure := admin.Failure{Account: record.Account, Caller: record.Caller, Method: record.Method, Path: record.Path, Status: record.Status, Local: local}
-	if local && record.Problem != nil {
-		failure.Code, failure.Reason, failure.Hint = record.Problem.Code, record.Problem.Detail, record.Problem.Hint
-	}
-	b.pages.ObserveFailure(failure)
 }
 
-// isLocalResponse reports whether the app was answered by the broker itself, rather than by the API or not at all: with a
-// problem, or with something that the API was not asked about, such as a placeholder token.
+// isLocalResponse reports whether the broker itself answered the app: with a problem, or without the API, as with a placeholder token.
 func isLocalResponse(record proxy.RequestRecord) bool {
 	return record.Status != proxy.StatusClientClosedRequest && (record.ProxyError != "" || record.Upstream == 0)
 }
 
-// apiHasOperation reports whether a response of the API with this status means that it has the operation. An app that closes the
-// connection before it has the response does not learn it either.
+// apiHasOperation reports whether a response with this status means that the API has the operation.
 func apiHasOperation(status int) bool {
 	return status != http.StatusNotFound && status != http.StatusMethodNotAllowed && status != proxy.StatusClientClosedRequest
 }

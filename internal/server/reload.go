@@ -51,8 +51,7 @@ func (r *credentialReloader) run(ctx context.Context, onReload func()) {
 	})
 }
 
-// reloadOn looks at all files at once whenever there is a signal, until ctx is done. The broker watches them anyway, but the events of
-// some file systems are late or missing.
+// reloadOn reads all files at each signal, until ctx is done. The broker watches them, but events of some file systems are missing.
 func (b *broker) reloadOn(ctx context.Context, signals <-chan os.Signal) {
 	for {
 		select {
@@ -74,10 +73,7 @@ func (r *credentialReloader) reloadKeys() {
 		return
 	}
 	keys, err := config.ReadAccessKeys(r.keyFile)
-	if r.failed("cannot read the access keys; keeping the old ones", err) {
-		return
-	}
-	if r.keys.Replace(revealed(keys)...) {
+	if !r.failed("cannot read the access keys; keeping the old ones", err) && r.keys.Replace(revealed(keys)...) {
 		r.log.Info("access keys changed; a removed one stays valid for one more minute")
 	}
 }

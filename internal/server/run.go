@@ -16,8 +16,7 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// serve runs the broker on its listeners until ctx is done, drains it, and closes the listeners. It returns an error if a
-// listener fails, and nil after a shutdown.
+// serve runs the broker on its listeners until ctx is done, drains it, and closes them. It returns an error if a listener fails.
 func (b *broker) serve(ctx context.Context, l Listeners) error {
 	// The token is refreshed until the last request has finished, so the refresh loop does not end with ctx.
 	fetching, stopFetching := context.WithCancel(context.WithoutCancel(ctx))
@@ -67,8 +66,7 @@ func serveOn(name string, failed chan<- error, serve func() error) {
 	}
 }
 
-// drain shuts the broker down: it is not ready any more, accepts no connections, and gives requests in flight the grace period
-// to finish.
+// drain makes the broker not ready, closes the app's listeners, and gives requests in flight the grace period to finish.
 func (b *broker) drain() {
 	b.draining.Store(true)
 	b.log.Info("shutting down", zap.Int64("requests_in_flight", b.proxy.InFlight()), zap.Duration("grace", b.config.ShutdownGrace))
@@ -89,8 +87,7 @@ const (
 	clientIdleTimeout = 2 * time.Minute
 )
 
-// newAppServer returns the server of the app's listeners. Whole requests and responses have no timeout: they may stream for as
-// long as both sides want.
+// newAppServer returns the server of the app's listeners. Requests and responses have no timeout: they may stream for long.
 func (b *broker) newAppServer() *http1.Server {
 	return &http1.Server{
 		Handler:          b,

@@ -17,8 +17,7 @@ import (
 const (
 	// pollIntervalBeforeReady is how often readiness is checked before READY=1: units ordered after the broker wait for it.
 	pollIntervalBeforeReady = 100 * time.Millisecond
-	// pollIntervalOnceReady is how often readiness is checked afterwards. It polls because the expiry of a token is no
-	// event.
+	// pollIntervalOnceReady is how often readiness is checked afterwards: the expiry of a token is no event.
 	pollIntervalOnceReady = time.Second
 	// StopMargin is the time that a shutdown takes beyond the grace period for requests in flight.
 	StopMargin = 5 * time.Second
@@ -33,9 +32,8 @@ type systemdNotifier struct {
 	ready      bool   // READY=1 was sent
 }
 
-// serveWithSystemd calls serve and reports to systemd: READY=1 and STATUS= follow /readyz, except that READY=1 does not wait
-// for the operator, WATCHDOG=1 is sent while the broker responds, and STOPPING=1 before the first listener closes. A nil
-// notifier reports nothing.
+// serveWithSystemd calls serve and reports to systemd, unless notifier is nil: READY=1 and STATUS= follow /readyz, except that
+// READY=1 does not wait for the operator, WATCHDOG=1 is sent while the broker responds, and STOPPING=1 before the first listener closes.
 func (b *broker) serveWithSystemd(ctx context.Context, l Listeners, notifier *sdnotify.Notifier) error {
 	if notifier == nil {
 		return b.serve(ctx, l)
@@ -47,14 +45,14 @@ func (b *broker) serveWithSystemd(ctx context.Context, l Listeners, notifier *sd
 	reporters.Go(func() {
 		defer drain()
 		n.reportReadiness(ctx, running)
-		if ctx.Err() != nil {
-			n.reportStopping()
+		if ctx.Err() != nil { // with enough time for the requests in flight: TimeoutStopSec= need not follow BROKER_SHUTDOWN_GRACE
+			n.send(sdnotify.Stopping, sdnotify.ExtendTimeout(b.config.ShutdownGrace+StopMargin),
+				sdnotify.Status("shutting down: requests in flight have "+b.config.ShutdownGrace.String()+" to end"))
 		}
 	})
-	if watchdog := notifier.WatchdogTimeout(); watchdog > 0 {
-		// Until the end of the drain, which may hang too.
+	if notifier.WatchdogTimeout > 0 { // until the end of the drain, which may hang too
 		reporters.Go(func() {
-			sdnotify.RunWatchdog(running, watchdog, b.selfCheck, func() { n.send(sdnotify.Watchdog) })
+			sdnotify.RunWatchdog(running, notifier.WatchdogTimeout, b.selfCheck, func() { n.send(sdnotify.Watchdog) })
 		})
 	}
 	err := b.serve(serving, l)
@@ -106,13 +104,6 @@ func (b *broker) waitsForOperator() bool {
 	})
 }
 
-// reportStopping requests enough time for the requests in flight, so that TimeoutStopSec= need not be changed with
-// BROKER_SHUTDOWN_GRACE.
-func (n *systemdNotifier) reportStopping() {
-	n.send(sdnotify.Stopping, sdnotify.ExtendTimeout(n.config.ShutdownGrace+StopMargin),
-		sdnotify.Status("shutting down: requests in flight have "+n.config.ShutdownGrace.String()+" to end"))
-}
-
 // send reports whether the message was sent. It logs the first failure only: the next messages are likely to fail too.
 func (n *systemdNotifier) send(states ...string) bool {
 	err := n.notifier.Send(states...)
@@ -124,12 +115,9 @@ func (n *systemdNotifier) send(states ...string) bool {
 	return err == nil
 }
 
-// selfCheck returns once it has held the locks that requests need: /metrics takes those of the counters, /status.json
-// those of the statistics and of each account. The responses are ignored: an error on a page is not a deadlock.
-//
-// It calls the handlers directly. A connection would compete for the limited number with those of apps and scrapers, so
-// that systemd would kill a broker that is busy or under attack. It does not check for a token either: a restart does
-// not help against an outage of eTrusted.
+// selfCheck returns once it has held the locks that requests need: /metrics takes those of the counters, /status.json those of the
+// statistics and of each account. It ignores errors of the pages, which are no deadlock, and does not check for a token: a restart
+// does not help against an outage of eTrusted. It opens no connection: systemd would kill a broker that is busy or under attack.
 func (b *broker) selfCheck() {
 	b.getAdminPage("/metrics")
 	b.getAdminPage("/status.json")

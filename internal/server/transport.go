@@ -22,21 +22,16 @@ import (
 
 const (
 	upstreamHandshakeTimeout = 10 * time.Second
-
 	// upstreamIdleTimeout is shorter than that of most load balancers (60 s). If the other side closes a connection while a POST is
 	// being written, it looks like one that broke after the POST was processed.
 	upstreamIdleTimeout = 45 * time.Second
-
 	// Without pings, a dead HTTP/2 connection (a NAT that has forgotten it) fails every request until a restart.
 	http2PingInterval = 15 * time.Second
 	http2PingTimeout  = 10 * time.Second
-
 	// http2StreamWindow limits the part of an HTTP/2 response that is buffered while the app does not read. It limits one response
 	// to 6 MB/s if the API is 20 ms away.
 	http2StreamWindow = 128 << 10
-
-	// maxResponseHeader is far more than an API sends.
-	maxResponseHeader = 256 << 10
+	maxResponseHeader = 256 << 10 // bytes: far more than an API sends
 )
 
 // NewNetwork returns what opens the connections to the API and the login server.
@@ -52,9 +47,7 @@ func NewNetwork(c config.Config) *dialer.TCPDialer {
 // newAPIClient returns a client for an API that keeps at most maxIdle idle connections.
 func newAPIClient(api *url.URL, c config.Config, maxIdle int, network *dialer.TCPDialer) proxy.RoundTripper {
 	if c.UpstreamHTTP2 {
-		transport := newHTTP2Transport(network)
-		transport.MaxIdleConns, transport.MaxIdleConnsPerHost = maxIdle, maxIdle
-		return http2.New(api, transport, c.UpstreamTimeout)
+		return http2.New(api, newHTTP2Transport(network, maxIdle), c.UpstreamTimeout)
 	}
 	toAPI := &dialer.Dialer{
 		Server: api,
@@ -68,23 +61,24 @@ func newAPIClient(api *url.URL, c config.Config, maxIdle int, network *dialer.TC
 // NewLoginTransport returns the transport to the login server. It does not share connections with the API's client, so that
 // neither can starve the other.
 func NewLoginTransport(network *dialer.TCPDialer) *http.Transport {
-	t := newTransport(network)
+	t := newTransport(network, 8) // the number of concurrent token requests
 	// Requests that share an HTTP/2 connection hang together, but one that hangs must not delay the next.
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP1(true)
-	t.MaxIdleConns, t.MaxIdleConnsPerHost = 8, 8 // the number of concurrent token requests
 	return t
 }
 
 // newHTTP2Transport returns a transport for package http2.
-func newHTTP2Transport(network *dialer.TCPDialer) *http.Transport {
-	t := newTransport(network)
+func newHTTP2Transport(network *dialer.TCPDialer, maxIdle int) *http.Transport {
+	t := newTransport(network, maxIdle)
 	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: http2PingInterval, PingTimeout: http2PingTimeout, MaxReceiveBufferPerStream: http2StreamWindow}
 	return t
 }
 
-func newTransport(network *dialer.TCPDialer) *http.Transport {
+func newTransport(network *dialer.TCPDialer, maxIdle int) *http.Transport {
 	return &http.Transport{
+		MaxIdleConns:           maxIdle,
+		MaxIdleConnsPerHost:    maxIdle,
 		Proxy:                  http.ProxyFromEnvironment,
 		OnProxyConnectResponse: neterr.OnProxyConnectResponse,
 		DialContext:            network.DialContext,
@@ -96,19 +90,17 @@ func newTransport(network *dialer.TCPDialer) *http.Transport {
 	}
 }
 
-// loadRoots parses the system's certificate authorities, beside the rest of the start: the first token request would wait for
-// it, some 20 ms. It leaves 4 MB of garbage, which an idle broker would keep. crypto/x509 parses them once per process.
+// loadRoots parses the system's certificate authorities, once per process: the first token request would wait some 20 ms for it. It
+// frees the 4 MB of garbage, which an idle broker would keep.
 var loadRoots = sync.OnceFunc(func() {
 	_, _ = x509.SystemCertPool() // an error comes back with each connection
 	debug.FreeOSMemory()
 })
 
-// slowLoginThreshold is how long a token request is unanswered before that is logged: its timeout comes only after half a minute, and until
-// then the log would not say why apps wait.
+// slowLoginThreshold is how long a token request is unanswered before that is logged. Its timeout comes only after half a minute.
 const slowLoginThreshold = 5 * time.Second
 
-// slowLoginTransport sends token requests, and logs if one has no answer for long: once a minute, because while there is no answer,
-// there is a new request every 5 s. It is safe for concurrent use.
+// slowLoginTransport sends token requests, and logs once a minute if one has no answer for long. It is safe for concurrent use.
 type slowLoginTransport struct {
 	http.RoundTripper
 	log    *zap.Logger
@@ -117,7 +109,12 @@ type slowLoginTransport struct {
 
 // RoundTrip implements http.RoundTripper.
 func (w *slowLoginTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	timer := time.AfterFunc(slowLoginThreshold, w.warnSlow)
+	timer := time.AfterFunc(slowLoginThreshold, func() {
+		if w.minute.allow() {
+			w.log.Warn("the login server has not answered a token request for 5 s; the broker waits up to 29 s, and asks again meanwhile if there is no token",
+				zap.String("hint", "If this lasts, check the eTrusted status page and this machine's connection to the login server."))
+		}
+	})
 	defer timer.Stop()
 	return w.RoundTripper.RoundTrip(r)
 }
@@ -125,11 +122,4 @@ func (w *slowLoginTransport) RoundTrip(r *http.Request) (*http.Response, error) 
 // CloseIdleConnections is for http.Client, which does not look for it in an embedded interface.
 func (w *slowLoginTransport) CloseIdleConnections() {
 	(&http.Client{Transport: w.RoundTripper}).CloseIdleConnections()
-}
-
-func (w *slowLoginTransport) warnSlow() {
-	if w.minute.allow() {
-		w.log.Warn("the login server has not answered a token request for 5 s; the broker waits up to 29 s, and asks again meanwhile if there is no token",
-			zap.String("hint", "If this lasts, check the eTrusted status page and this machine's connection to the login server."))
-	}
 }
