@@ -68,17 +68,10 @@ func accessEntries(descriptor *windows.SECURITY_DESCRIPTOR) (entries []accessEnt
 
 // lookupAccountName returns the name of a SID in the language of Windows, or the SID itself if it has none.
 func lookupAccountName(sid string) string {
-	binary, err := windows.StringToSid(sid)
-	if err != nil {
-		return sid
+	if binary, err := windows.StringToSid(sid); err == nil {
+		if name, domain, _, err := binary.LookupAccount(""); err == nil {
+			return strings.TrimPrefix(domain+`\`+name, `\`)
+		}
 	}
-	name, domain, _, err := binary.LookupAccount("")
-	switch {
-	case err != nil:
-		return sid
-	case domain == "":
-		return name
-	default:
-		return domain + `\` + name
-	}
+	return sid
 }

@@ -31,6 +31,7 @@ var (
 	errNoAnswer    = &net.DNSError{Err: "the DNS server did not answer", IsTimeout: true, IsTemporary: true}
 	errBadAnswer   = &net.DNSError{Err: "the answer of the DNS server is malformed"}
 	errRefused     = &net.DNSError{Err: "the DNS server failed or refused", IsTemporary: true}
+	errNoAddress   = &net.DNSError{Err: "the host has no address", IsNotFound: true}
 	errNoSuchHost  = &net.DNSError{Err: "no such host", IsNotFound: true}
 	errInvalidName = &net.DNSError{Err: "the host is not a domain name"}
 )
@@ -55,9 +56,8 @@ func (r *Resolver) query(ctx context.Context, name string, kind dnsmessage.Type)
 			received, err = r.exchange(ctx, "tcp", asked)
 		}
 		if err != nil {
-			if !errors.As(err, &reason) {
-				reason = errNoAnswer
-			}
+			reason = errNoAnswer
+			_ = errors.As(err, &reason) // only if it is one of these
 			continue
 		}
 		switch received.RCode {
@@ -94,48 +94,41 @@ func (r *Resolver) exchange(ctx context.Context, network string, asked dnsmessag
 	if err != nil {
 		return dnsmessage.Message{}, err
 	}
-	if network == "tcp" {
-		return exchangeOverTCP(conn, packed, id, asked)
+	if network == "tcp" { // a length of two bytes precedes each message: RFC 1035 section 4.2.2
+		packed = append(binary.BigEndian.AppendUint16(nil, uint16(len(packed))), packed...) //nolint:gosec // a name has at most 255 bytes
 	}
-	return exchangeOverUDP(conn, packed, id, asked)
-}
-
-// exchangeOverUDP skips what is no answer to the question: others could send it, in the hope to be faster than the server (RFC 5452).
-func exchangeOverUDP(conn net.Conn, question []byte, id uint16, asked dnsmessage.Question) (dnsmessage.Message, error) {
-	if _, err := conn.Write(question); err != nil {
+	if _, err := conn.Write(packed); err != nil {
 		return dnsmessage.Message{}, err
 	}
-	buffer := make([]byte, maxUDPMessage)
 	for {
-		n, err := conn.Read(buffer)
+		message, err := readMessage(conn, network)
 		if err != nil {
 			return dnsmessage.Message{}, err
 		}
-		if received, ok := parseAnswer(buffer[:n], id, asked); ok {
+		received, ok := parseAnswer(message, id, asked)
+		switch {
+		case ok && (network == "udp" || !received.Truncated):
 			return received, nil
+		case network == "tcp":
+			return dnsmessage.Message{}, errBadAnswer
 		}
+		// Others can send what is no answer over UDP, in the hope to be faster than the server: RFC 5452.
 	}
 }
 
-// exchangeOverTCP has a length of two bytes before each message: RFC 1035 section 4.2.2.
-func exchangeOverTCP(conn net.Conn, question []byte, id uint16, asked dnsmessage.Question) (dnsmessage.Message, error) {
-	framed := binary.BigEndian.AppendUint16(nil, uint16(len(question))) //nolint:gosec // a name has at most 255 bytes
-	if _, err := conn.Write(append(framed, question...)); err != nil {
-		return dnsmessage.Message{}, err
+func readMessage(conn net.Conn, network string) ([]byte, error) {
+	if network == "udp" {
+		buffer := make([]byte, maxUDPMessage)
+		n, err := conn.Read(buffer)
+		return buffer[:n], err
 	}
-	var length [2]byte
-	if _, err := io.ReadFull(conn, length[:]); err != nil {
-		return dnsmessage.Message{}, err
+	var length uint16
+	if err := binary.Read(conn, binary.BigEndian, &length); err != nil {
+		return nil, err
 	}
-	message := make([]byte, binary.BigEndian.Uint16(length[:]))
-	if _, err := io.ReadFull(conn, message); err != nil {
-		return dnsmessage.Message{}, err
-	}
-	received, ok := parseAnswer(message, id, asked)
-	if !ok || received.Truncated {
-		return dnsmessage.Message{}, errBadAnswer
-	}
-	return received, nil
+	message := make([]byte, length)
+	_, err := io.ReadFull(conn, message)
+	return message, err
 }
 
 // parseAnswer parses a message, and reports whether it answers the question. Of a truncated one only the header counts.
@@ -146,7 +139,11 @@ func parseAnswer(message []byte, id uint16, asked dnsmessage.Question) (received
 		return received, false
 	}
 	received.Header = header
-	if received.Questions, err = parser.AllQuestions(); err != nil || len(received.Questions) != 1 || !sameQuestion(received.Questions[0], asked) {
+	questions, err := parser.AllQuestions()
+	if err != nil || len(questions) != 1 {
+		return received, false
+	}
+	if q := questions[0]; q.Type != asked.Type || q.Class != asked.Class || !sameName(q.Name, asked.Name) {
 		return received, false
 	}
 	if header.Truncated {
@@ -158,11 +155,6 @@ func parseAnswer(message []byte, id uint16, asked dnsmessage.Question) (received
 
 // sameName compares names in any case: RFC 4343.
 func sameName(a, b dnsmessage.Name) bool { return strings.EqualFold(a.String(), b.String()) }
-
-// sameQuestion compares questions. A server may change the case of the name.
-func sameQuestion(a, b dnsmessage.Question) bool {
-	return a.Type == b.Type && a.Class == b.Class && sameName(a.Name, b.Name)
-}
 
 // addressesIn returns the addresses of the host, or of that for which its name is an alias (RFC 1034 section 3.6.2). Records of
 // other names do not count.

@@ -109,8 +109,6 @@ func (r *Resolver) lookupBoth(ctx context.Context, name string) (list []netip.Ad
 	return nil, 0, cmp.Or(failure, r.lookupError(name, errNoAddress))
 }
 
-var errNoAddress = &net.DNSError{Err: "the host has no address", IsNotFound: true}
-
 // lookupError returns an error about a name.
 func (r *Resolver) lookupError(name string, reason *net.DNSError) error {
 	err := *reason

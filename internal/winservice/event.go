@@ -4,22 +4,15 @@ package winservice
 
 import (
 	"strings"
+
+	"go.uber.org/zap/zapcore"
 )
 
-// Severity is the type of an event.
-type Severity int
-
-// The severities, in which the levels of the log are shown.
-const (
-	SeverityInfo Severity = iota
-	SeverityWarning
-	SeverityError
-)
-
-// eventFromLogLine returns a line of the log as an event. What is not a line of the log is an error, as it says why the broker does not start.
+// eventFromLogLine returns the severity and the text of the event for a line of the log. Any other line is an error: it says why the
+// broker does not start.
 //
 // The Event Viewer would replace %1 in a text, and there are percent signs in paths. In a JSON string, \u0025 is one too.
-func eventFromLogLine(line string) (severity Severity, text string) {
+func eventFromLogLine(line string) (severity zapcore.Level, text string) {
 	text = strings.ReplaceAll(strings.TrimRight(line, "\r\n"), "%", `\u0025`)
 	level, isJSON := strings.CutPrefix(line, `{"level":"`)
 	if !isJSON { // BROKER_LOG_FORMAT=console
@@ -28,10 +21,10 @@ func eventFromLogLine(line string) (severity Severity, text string) {
 	level = strings.ToLower(level)
 	switch {
 	case strings.HasPrefix(level, "debug"), strings.HasPrefix(level, "info"):
-		return SeverityInfo, text
+		return zapcore.InfoLevel, text
 	case strings.HasPrefix(level, "warn"):
-		return SeverityWarning, text
+		return zapcore.WarnLevel, text
 	default:
-		return SeverityError, text
+		return zapcore.ErrorLevel, text
 	}
 }

@@ -117,17 +117,17 @@ func Stop(ctx context.Context) error {
 }
 
 func stop(ctx context.Context, s *mgr.Service) error {
-	if _, err := s.Control(svc.Stop); errors.Is(err, windows.ERROR_SERVICE_NOT_ACTIVE) {
-		return nil
-	} else if err != nil {
-		return err
+	_, err := s.Control(svc.Stop)
+	if err == nil { // the state may still be svc.Running
+		_, err = waitUntil(ctx, s, func(state svc.State) bool { return state == svc.Stopped })
 	}
-	// Right after the request, the state may still be svc.Running.
-	_, err := waitUntil(ctx, s, func(state svc.State) bool { return state == svc.Stopped })
+	if errors.Is(err, windows.ERROR_SERVICE_NOT_ACTIVE) {
+		return nil
+	}
 	return err
 }
 
-// waitUntil waits until the service is in a state that is wanted, and returns it.
+// waitUntil returns the state of the service once it is wanted.
 func waitUntil(ctx context.Context, s *mgr.Service, isWanted func(svc.State) bool) (svc.State, error) {
 	for {
 		status, err := s.Query()
@@ -153,8 +153,7 @@ func withService(do func(*mgr.Service) error) error {
 	})
 }
 
-// withManager connects to the service control manager. It says what to do about the usual errors, which Windows words in its own
-// language.
+// withManager connects to the service control manager. It says what to do about usual errors, which Windows words in its language.
 func withManager(do func(*mgr.Mgr) error) error {
 	m, err := mgr.Connect()
 	if err == nil {

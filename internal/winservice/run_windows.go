@@ -6,12 +6,12 @@ import (
 	"os"
 	"time"
 
+	"go.uber.org/zap/zapcore"
 	"golang.org/x/sys/windows/svc"
 	"golang.org/x/sys/windows/svc/eventlog"
 )
 
-// startTimeout is more than the broker takes until it accepts connections.
-const startTimeout = 30 * time.Second
+const startTimeout = 30 * time.Second // more than the broker takes until it accepts connections
 
 // Main is the program that the service runs, until ctx is done. It writes its log to log, and calls running once it accepts
 // connections, with the time that its end may take. It returns the exit code.
@@ -78,9 +78,9 @@ func (w eventWriter) Write(line []byte) (int, error) {
 	severity, text := eventFromLogLine(string(line))
 	report := w.log.Error
 	switch severity {
-	case SeverityInfo:
+	case zapcore.InfoLevel:
 		report = w.log.Info
-	case SeverityWarning:
+	case zapcore.WarnLevel:
 		report = w.log.Warning
 	}
 	return len(line), report(eventID, text)
