@@ -23,32 +23,32 @@ import (
 
 // broker is the running program with all its parts.
 type broker struct {
-	build    Build
-	config   config.Config
-	log      *zap.Logger
-	store    *redisstore.Store // nil without a token store
-	accounts *tokensource.Accounts
-	servers  *accountServers
-	proxy    *proxy.Proxy
-	metrics  *metrics.Metrics
-	pages    *admin.Handler
-	usage    atomic.Pointer[admin.ConnectionInfo] // without the access key; nil before the broker listens
-	readers  sync.Map                             // of a secret file, who besides the broker could read it when it was last examined
-	misspelt sync.Map                             // the paths of files with misspelt names that a warning has named
-	app      *http1.Server
-	admin    *http.Server
-	reloader *credentialReloader
-	callers  *callerDirectory // nil without BROKER_CALLERS_DIR
-	policy   *access.Policy
-	ca       *localca.CA // nil if CONNECT is not allowed
-	pass     *passThrough
-	network  *dialer.TCPDialer // opens the connections to the APIs that only accounts have
-	limits   limits
-	denied   throttledRequestLog
-	failed   throttledRequestLog
-	dryRuns  dryRunLog
-	draining atomic.Bool
-	unsafe   atomic.Bool // other machines can use the credentials: see BROKER_UNSAFE_LISTEN
+	build       Build
+	config      config.Config
+	log         *zap.Logger
+	store       *redisstore.Store // nil without a token store
+	accounts    *tokensource.Accounts
+	credentials *appCredentials
+	servers     *accountServers
+	proxy       *proxy.Proxy
+	metrics     *metrics.Metrics
+	pages       *admin.Handler
+	usage       atomic.Pointer[admin.ConnectionInfo] // without the access key; nil before the broker listens
+	readers     sync.Map                             // of a secret file, who besides the broker could read it when it was last examined
+	misspelt    sync.Map                             // the paths of files with misspelt names that a warning has named
+	app         *http1.Server
+	admin       *http.Server
+	callers     *callerDirectory // nil without BROKER_CALLERS_DIR
+	policy      *access.Policy
+	ca          *localca.CA // nil if CONNECT is not allowed
+	pass        *passThrough
+	network     *dialer.TCPDialer // opens the connections to the APIs that only accounts have
+	limits      limits
+	denied      throttledRequestLog
+	failed      throttledRequestLog
+	dryRuns     dryRunLog
+	draining    atomic.Bool
+	unsafe      atomic.Bool // other machines can use the credentials: see BROKER_UNSAFE_LISTEN
 	// operations counts what the API has answered, except with 404 or 405.
 	operations operations.Counts
 	// handshakeLog is for failed TLS handshakes: a port scan causes hundreds. tokenFieldsLog is for response fields that contained
@@ -64,11 +64,11 @@ type Build struct {
 // newBroker builds the parts of the broker. toAPI and toLogin carry all traffic that leaves this machine. Its errors are
 // config.Errors, except for bugs.
 func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundTripper, toLogin http.RoundTripper) (*broker, error) {
-	reloader, err := newCredentialReloader(c, log)
+	credentials, err := newAppCredentials(c, log)
 	if err != nil {
 		return nil, err
 	}
-	b := &broker{build: build, config: c, log: log, reloader: reloader, limits: currentLimits(c), store: newStore(c, log), dryRuns: dryRunLog{log: log, logged: map[string]map[dryRun]bool{}}}
+	b := &broker{build: build, config: c, log: log, credentials: credentials, limits: currentLimits(c), store: newStore(c, log), dryRuns: dryRunLog{log: log, logged: map[string]map[dryRun]bool{}}}
 	b.denied = throttledRequestLog{log: log, message: "requests refused; what follows count is about the last one"}
 	b.failed = throttledRequestLog{log: log, message: "requests to the API failed; what follows count is about the last one"}
 	if b.accounts, err = b.newAccounts(toLogin); err != nil {
@@ -111,7 +111,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 		Tokens:         b.tokens,
 		TokenWait:      c.TokenWait,
 		Policy:         b.policy,
-		ClientTrusted:  func(r *http1.Request) bool { return b.reloader.certificates.clientTrusted(r.Conn) },
+		ClientTrusted:  func(r *http1.Request) bool { return b.credentials.clientTrusted(r.Conn) },
 		Identities:     b.clientIdentities,
 		TokenEndpoint:  c.TokenEndpoint,
 		RewriteLinks:   c.RewriteLinks,

@@ -172,7 +172,7 @@ func (b *broker) clientIdentities(r *http1.Request) []string {
 // ServeHTTP1 implements http1.Handler. It closes a connection after the response if the next request on it could be refused: if the
 // client's certificate would expire while the connection is idle, or if it (or the user) has ceased to be a caller's.
 func (b *broker) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
-	if b.reloader.certificates.expiresWhileIdle(r.Conn) {
+	if b.credentials.expiresWhileIdle(r.Conn) {
 		w.Close = true
 	}
 	identities := b.clientIdentities(r)

@@ -1,52 +1,14 @@
 package server
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"net"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"etrusted-broker/internal/callers"
 )
-
-// certificates holds the TLS configuration of the app's listener.
-type certificates struct {
-	load    func() (*tls.Config, error)
-	current atomic.Pointer[tls.Config]
-}
-
-// newCertificates returns what load returns, and nil without an error if TLS is not configured.
-func newCertificates(load func() (*tls.Config, error)) (*certificates, error) {
-	current, err := load()
-	if current == nil {
-		return nil, err
-	}
-	c := &certificates{load: load}
-	c.current.Store(current)
-	return c, nil
-}
-
-// reload reads the files and reports whether their certificates have changed. After an error everything is as before. It must
-// not be called from two goroutines at a time.
-func (c *certificates) reload() (changed bool, _ error) {
-	next, err := c.load()
-	if err != nil {
-		return false, err
-	}
-	before := c.current.Load()
-	sameChain := slices.EqualFunc(before.Certificates[0].Certificate, next.Certificates[0].Certificate, bytes.Equal)
-	if sameChain && before.ClientCAs.Equal(next.ClientCAs) {
-		return false, nil
-	}
-	c.current.Store(next)
-	return true, nil
-}
-
-// notAfter returns when the certificate in use expires.
-func (c *certificates) notAfter() time.Time { return c.current.Load().Certificates[0].Leaf.NotAfter }
 
 // clientTLSConn is a TLS connection of a client. It can outlive the client's certificate and its CA, so each request verifies the
 // certificate again. Its fields need no lock: a connection carries one request at a time.
@@ -66,14 +28,14 @@ func (c *clientTLSConn) certificateIdentities() []string {
 }
 
 // listener returns a listener for the connections of l, with TLS if it is configured, and with the certificates that are in use at
-// each handshake. c may be nil.
-func (c *certificates) listener(l net.Listener) net.Listener {
-	if c == nil {
+// each handshake.
+func (a *appCredentials) listener(l net.Listener) net.Listener {
+	if a.tls.Load() == nil {
 		return l
 	}
 	config := &tls.Config{
 		MinVersion:         tls.VersionTLS12,
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.current.Load(), nil },
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return a.tls.Load(), nil },
 	}
 	return wrappingListener{l, func(accepted net.Conn) net.Conn { return &clientTLSConn{Conn: tls.Server(accepted, config)} }}
 }
@@ -110,22 +72,19 @@ func expiryOf(chain []*x509.Certificate) time.Time {
 	return slices.MinFunc(chain, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) }).NotAfter
 }
 
-// requiresClientCert reports whether clients must present a certificate. c may be nil.
-func (c *certificates) requiresClientCert() bool {
-	return c != nil && c.current.Load().ClientCAs != nil
-}
-
-// clientTrusted reports whether the CAs in use now trust a connection's client certificate, or none is required. c may be nil.
-func (c *certificates) clientTrusted(conn net.Conn) bool {
-	if !c.requiresClientCert() {
+// clientTrusted reports whether the CAs in use now trust a connection's client certificate, or none is required.
+func (a *appCredentials) clientTrusted(conn net.Conn) bool {
+	config := a.tls.Load()
+	if config == nil || config.ClientCAs == nil {
 		return true
 	}
 	client, ok := conn.(*clientTLSConn)
-	return ok && client.verifyCertificate(c.current.Load().ClientCAs)
+	return ok && client.verifyCertificate(config.ClientCAs)
 }
 
 // expiresWhileIdle reports whether a connection's client certificate is trusted, but may not be any more when a request follows
-// after the idle timeout. c may be nil.
-func (c *certificates) expiresWhileIdle(conn net.Conn) bool {
-	return c.requiresClientCert() && c.clientTrusted(conn) && time.Until(conn.(*clientTLSConn).validUntil) < clientIdleTimeout
+// after the idle timeout.
+func (a *appCredentials) expiresWhileIdle(conn net.Conn) bool {
+	client, ok := conn.(*clientTLSConn)
+	return ok && a.clientTrusted(conn) && client.roots != nil && time.Until(client.validUntil) < clientIdleTimeout
 }

@@ -48,13 +48,9 @@ func TestWarnsDailyOfExpiringCertificate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		logs := &brokertest.LogBuffer{}
-		certificates, err := newCertificates(func() (*tls.Config, error) {
-			return &tls.Config{Certificates: []tls.Certificate{{Leaf: &x509.Certificate{NotAfter: time.Now().AddDate(0, 0, 10)}}}}, nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		b := &broker{log: newLogger(logs, zapcore.InfoLevel, "json"), reloader: &credentialReloader{certificates: certificates}}
+		expires := time.Now().AddDate(0, 0, 10)
+		b := &broker{log: newLogger(logs, zapcore.InfoLevel, "json"), credentials: new(appCredentials)}
+		b.credentials.tls.Store(&tls.Config{Certificates: []tls.Certificate{{Leaf: &x509.Certificate{NotAfter: expires}}}})
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {
@@ -62,7 +58,7 @@ func TestWarnsDailyOfExpiringCertificate(t *testing.T) {
 			close(ended)
 		}()
 		for _, test := range []struct{ day, lines int }{{3, 0}, {4, 1}, {12, 9}} { // the last week, and after it
-			time.Sleep(time.Until(certificates.notAfter().AddDate(0, 0, test.day-10).Add(time.Minute)))
+			time.Sleep(time.Until(expires.AddDate(0, 0, test.day-10).Add(time.Minute)))
 			synctest.Wait()
 			if got := len(logs.Lines("the TLS certificate expires soon, or has expired: renew it")); got != test.lines {
 				t.Errorf("got %d warnings after %d days, want %d", got, test.day, test.lines)

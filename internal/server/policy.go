@@ -29,8 +29,8 @@ func (b *broker) newPolicy(hosts access.Hosts) (*access.Policy, error) {
 	switch {
 	case b.callers != nil:
 		policy.Callers = b.callers.callers
-	case b.reloader.keys != nil:
-		policy.Callers = access.NewCallers(&access.Caller{Keys: b.reloader.keys})
+	case b.credentials.keys != nil:
+		policy.Callers = access.NewCallers(&access.Caller{Keys: b.credentials.keys})
 	}
 	if b.ca != nil {
 		policy.TunnelAllowed = b.ca.AllowsHost

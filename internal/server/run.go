@@ -29,7 +29,7 @@ func (b *broker) serve(ctx context.Context, l Listeners) error {
 	if b.store != nil {
 		loop.Go(func() { b.store.Run(sharing) })
 	}
-	loop.Go(func() { b.reloader.run(fetching, b.closeRevokedTunnels) })
+	loop.Go(func() { b.credentials.run(fetching, b.closeRevokedTunnels) })
 	loop.Go(func() { b.callers.run(fetching, b.closeRevokedTunnels) })
 	loop.Go(func() { b.pages.Run(fetching) })
 	defer loop.Wait()
@@ -39,7 +39,7 @@ func (b *broker) serve(ctx context.Context, l Listeners) error {
 	b.app.MaxConns = b.limits.app
 	failed := make(chan error, len(l.App)+len(l.Intercept)+1)
 	for _, app := range l.App {
-		go serveOn("app", failed, func() error { return b.app.Serve(b.reloader.certificates.listener(app)) })
+		go serveOn("app", failed, func() error { return b.app.Serve(b.credentials.listener(app)) })
 	}
 	for _, intercept := range l.Intercept {
 		config := b.ca.ServerNameTLS()

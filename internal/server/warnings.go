@@ -79,8 +79,10 @@ func (b *broker) warnExpiringDaily(ctx context.Context) {
 
 // warnExpiring warns about certificates that expire soon.
 func (b *broker) warnExpiring() {
-	if c := b.reloader.certificates; c != nil && time.Until(c.notAfter()) < certificateWarningPeriod {
-		warn(b.log, "tls-certificate-expires", "the TLS certificate expires soon, or has expired: renew it", zap.Time("expires", c.notAfter()))
+	if tls := b.credentials.tls.Load(); tls != nil {
+		if expires := tls.Certificates[0].Leaf.NotAfter; time.Until(expires) < certificateWarningPeriod {
+			warn(b.log, "tls-certificate-expires", "the TLS certificate expires soon, or has expired: renew it", zap.Time("expires", expires))
+		}
 	}
 	if b.ca != nil && time.Until(b.ca.NotAfter()) < caWarningPeriod {
 		warn(b.log, "ca-expires", "the CA in BROKER_INTERCEPT_CA_DIR expires soon: remove ca.crt and ca.key, restart the broker, and make the apps trust the new CA (see the command ca)",
