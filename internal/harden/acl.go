@@ -27,8 +27,7 @@ const (
 	ownerRightsSID    = "S-1-3-4" // limits what the owner may do
 )
 
-// readersInACL returns the SIDs, each once, of those who can read a file, except for trusted ones. The entries are in the order in
-// which Windows evaluates them. It does not find out who is a member of a group.
+// readersInACL returns the SIDs of those who can read a file, except for trusted ones. Entries are in the order of their evaluation.
 func readersInACL(entries []accessEntry, trusted ...string) (readers []string) {
 	decided := append(trusted, systemSID, administratorsSID, creatorOwnerSID, ownerRightsSID)
 	for _, entry := range entries {
@@ -42,8 +41,8 @@ func readersInACL(entries []accessEntry, trusted ...string) (readers []string) {
 	return readers
 }
 
-// aclRepairCommand returns the command that lets only SYSTEM, the administrators and one more account read a file. What is inherited
-// disappears; others lists those that may have an entry of their own. It works in cmd.exe and in PowerShell.
+// aclRepairCommand returns the command, for cmd.exe and PowerShell, that lets only SYSTEM, the administrators and one more account
+// read a file. others are the SIDs that may have an entry of their own.
 func aclRepairCommand(path, icaclsGrant string, others []string) string {
 	command := fmt.Sprintf(`icacls "%s" /inheritance:r /grant:r "*%s:F" "*%s:F" "%s"`, path, systemSID, administratorsSID, icaclsGrant)
 	if len(others) > 0 {

@@ -18,13 +18,10 @@ import (
 var addressRecordTypes = [...]dnsmessage.Type{dnsmessage.TypeAAAA, dnsmessage.TypeA}
 
 const (
-	// attemptTimeout and attempts: UDP loses messages.
 	attemptTimeout = 2 * time.Second
-	attempts       = 2
-	// maxUDPMessage is the longest answer over UDP without extensions: RFC 1035 section 4.2.1.
-	maxUDPMessage = 512
-	// maxAliases is how many CNAME records are followed. A chain may be a circle.
-	maxAliases = 8
+	attempts       = 2   // UDP loses messages
+	maxUDPMessage  = 512 // bytes, without extensions: RFC 1035 section 4.2.1
+	maxAliases     = 8   // CNAME records that are followed: a chain may be a circle
 )
 
 var (
@@ -36,7 +33,6 @@ var (
 	errInvalidName = &net.DNSError{Err: "the host is not a domain name"}
 )
 
-// answer is what a server answers to a question.
 type answer struct {
 	addresses []netip.Addr
 	ttl       time.Duration // of the record, or alias, that expires first
@@ -156,8 +152,7 @@ func parseAnswer(message []byte, id uint16, asked dnsmessage.Question) (received
 // sameName compares names in any case: RFC 4343.
 func sameName(a, b dnsmessage.Name) bool { return strings.EqualFold(a.String(), b.String()) }
 
-// addressesIn returns the addresses of the host, or of that for which its name is an alias (RFC 1034 section 3.6.2). Records of
-// other names do not count.
+// addressesIn returns the addresses of the host, or of that for which its name is an alias: RFC 1034 section 3.6.2.
 func addressesIn(received *dnsmessage.Message, asked dnsmessage.Question) answer {
 	found := answer{ttl: maxTTL}
 	name := asked.Name
@@ -165,7 +160,7 @@ func addressesIn(received *dnsmessage.Message, asked dnsmessage.Question) answer
 		var alias *dnsmessage.Name
 		for _, record := range received.Answers {
 			if record.Header.Class != dnsmessage.ClassINET || !sameName(record.Header.Name, name) {
-				continue
+				continue // others may not add addresses: cache poisoning
 			}
 			switch body := record.Body.(type) {
 			case *dnsmessage.AResource:

@@ -11,8 +11,7 @@ import (
 	"etrusted-broker/proxy"
 )
 
-// requestIDGenerator returns the generator of IDs for requests without one; nil if no log line would contain them, because they are
-// a header that the app did not send.
+// requestIDGenerator returns the generator of IDs for requests without one; nil if no log line would contain them.
 func requestIDGenerator(c config.Config) func() string {
 	if !c.AccessLog || c.LogLevel > zapcore.InfoLevel {
 		return nil

@@ -15,8 +15,7 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// accountServers knows the API and the login server of each account, as accounts come, change and go. Its methods are safe for
-// concurrent use.
+// accountServers knows the API and the login server of each account. Its methods are safe for concurrent use.
 type accountServers struct {
 	api, login *url.URL        // of accounts without their own
 	hosts      *access.Servers // all of them
@@ -35,8 +34,7 @@ func (e accountEnvironments) equal(other accountEnvironments) bool {
 	return e.inUse.Equal(other.inUse) && e.beingTried.Equal(other.beingTried)
 }
 
-// newAccountServers returns the servers of the environments that the accounts have in their files. exists must not wait for a method
-// of them.
+// newAccountServers returns the servers of the environments that were read from files. exists must not wait for a method of them.
 func newAccountServers(c config.Config, exists func(account string) bool, read map[string]tokensource.Environment) *accountServers {
 	s := &accountServers{
 		api: c.API, login: c.Login, hosts: new(access.Servers), exists: exists,
@@ -49,7 +47,6 @@ func newAccountServers(c config.Config, exists func(account string) bool, read m
 	return s
 }
 
-// set sets the environments of an account.
 func (s *accountServers) set(account string, inUse, beingTried tokensource.Environment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,7 +56,6 @@ func (s *accountServers) set(account string, inUse, beingTried tokensource.Envir
 	}
 }
 
-// remove forgets an account.
 func (s *accountServers) remove(account string) {
 	s.set(account, tokensource.Environment{}, tokensource.Environment{})
 }
@@ -89,7 +85,6 @@ func (s *accountServers) update() {
 	s.onChange(apis, logins)
 }
 
-// serverURLs returns the APIs and the login servers that environments name.
 func serverURLs(environments []tokensource.Environment) (apis, logins []*url.URL) {
 	for _, environment := range environments {
 		if environment.API != nil {

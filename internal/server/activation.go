@@ -9,18 +9,15 @@ import (
 	"etrusted-broker/internal/config"
 )
 
-// adminSocketName and interceptSocketName are the FileDescriptorName= of the sockets of the admin listener, and of that for
-// BROKER_INTERCEPT_LISTEN. A socket of any other name is the app's. Of the latter two there may be several, such as one for each
-// of IPv4 and IPv6.
+// The FileDescriptorName= of the sockets of the admin and intercept listeners. A socket of any other name is the app's.
 const (
 	adminSocketName     = "admin"
 	interceptSocketName = "intercept"
 )
 
-// inheritedListeners returns the sockets that systemd passes, if any. It must be called once, before anything else is opened,
-// because the descriptors are known by their numbers only. The variables LISTEN_… are unset.
-//
-// Closing such a listener does not remove the file of a Unix socket: systemd keeps listening on it.
+// inheritedListeners returns the sockets that systemd passes, if any, and unsets the variables LISTEN_…. It must be called once, before
+// anything else is opened: the descriptors are known by their numbers only. Closing such a listener does not remove the file of a Unix
+// socket, on which systemd keeps listening.
 func inheritedListeners() (l Listeners, err error) {
 	for _, file := range activation.Files(true) {
 		var listener net.Listener

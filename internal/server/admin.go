@@ -16,7 +16,6 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// newAdminServer returns the server of the admin listener.
 func newAdminServer(handler http.Handler, log *zap.Logger) *http.Server {
 	errorLog, err := zap.NewStdLogAt(log, zap.WarnLevel)
 	if err != nil {
@@ -25,8 +24,7 @@ func newAdminServer(handler http.Handler, log *zap.Logger) *http.Server {
 	return &http.Server{Handler: handler, ReadHeaderTimeout: clientHeaderTimeout, IdleTimeout: clientIdleTimeout, MaxHeaderBytes: 64 << 10, ErrorLog: errorLog}
 }
 
-// minAdminConnAge is how long a connection of the admin listener is open before it can be closed to make room: scrapers and
-// probes need milliseconds.
+// minAdminConnAge is how long a connection is open before it can be evicted: scrapers and probes need milliseconds.
 const minAdminConnAge = 250 * time.Millisecond
 
 // evictingListener limits the number of open connections. Beyond the limit, it closes the oldest one to make room, so that clients
@@ -69,7 +67,6 @@ func (l *evictingListener) admit(c *evictableConn) bool {
 	return true
 }
 
-// evictableConn is a connection of an evictingListener.
 type evictableConn struct {
 	net.Conn
 	listener *evictingListener
@@ -84,18 +81,16 @@ func (c *evictableConn) Close() error {
 	return c.Conn.Close()
 }
 
-// newAdminPages returns the pages of the admin listener.
 func (b *broker) newAdminPages() *admin.Handler {
 	pages := admin.Config{
-		Version:  b.build.Version,
-		Revision: b.build.Revision,
-		Started:  time.Now(),
-		Tokens:   b.accounts.Snapshots,
-		Metrics:  b.metrics,
-		InFlight: b.proxy.InFlight,
-		Draining: b.draining.Load,
-		Usage:    b.usageWithAccessKey,
-
+		Version:    b.build.Version,
+		Revision:   b.build.Revision,
+		Started:    time.Now(),
+		Tokens:     b.accounts.Snapshots,
+		Metrics:    b.metrics,
+		InFlight:   b.proxy.InFlight,
+		Draining:   b.draining.Load,
+		Usage:      b.usageWithAccessKey,
 		Operations: &b.operations,
 		RulesAllow: func(one operations.Operation) bool { return b.policy.RulesAllow(one.Caller, one.Method, one.Path) },
 		AllowMode:  b.config.AllowMode,
@@ -112,16 +107,21 @@ func (b *broker) newAdminPages() *admin.Handler {
 	return admin.New(pages)
 }
 
-// adminHandler returns the handler of the admin listener: the pages and, if configured, the profiles.
+// adminHandler returns the handler of the admin listener: the pages and, if configured, Go's profiles. These contain names of functions
+// and no values, so no secrets. The execution trace may contain more and is left out.
 func (b *broker) adminHandler() http.Handler {
-	if b.config.PProf {
-		return withProfiles(b.pages)
+	if !b.config.PProf {
+		return b.pages
 	}
-	return b.pages
+	mux := http.NewServeMux()
+	mux.Handle("/", b.pages)
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index) // and the profiles that it lists
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	return mux
 }
 
-// protectAdmin refuses requests of web pages and for foreign hosts. The admin listener shows no secrets, but its contents are
-// for operators only.
+// protectAdmin refuses requests of web pages and for foreign hosts: the pages show no secrets, but are for operators only.
 func protectAdmin(hosts access.Hosts, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
@@ -135,15 +135,4 @@ func protectAdmin(hosts access.Hosts, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		}
 	})
-}
-
-// withProfiles adds Go's profiles to the admin listener. They contain names of functions and no values, so no secrets. The
-// execution trace may contain more and is left out.
-func withProfiles(next http.Handler) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/", next)
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index) // and the profiles that it lists
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	return mux
 }

@@ -12,6 +12,7 @@ import (
 	"etrusted-broker/internal/config"
 	"etrusted-broker/internal/dialer"
 	"etrusted-broker/internal/operations"
+	"etrusted-broker/internal/ssrf"
 	"etrusted-broker/metrics"
 	"etrusted-broker/proxy"
 	"etrusted-broker/proxy/access"
@@ -23,37 +24,35 @@ import (
 
 // broker is the running program with all its parts.
 type broker struct {
-	build       Build
-	config      config.Config
-	log         *zap.Logger
-	store       *redisstore.Store // nil without a token store
-	accounts    *tokensource.Accounts
-	credentials *appCredentials
-	servers     *accountServers
-	proxy       *proxy.Proxy
-	metrics     *metrics.Metrics
-	pages       *admin.Handler
-	usage       atomic.Pointer[admin.ConnectionInfo] // without the access key; nil before the broker listens
-	readers     sync.Map                             // of a secret file, who besides the broker could read it when it was last examined
-	misspelt    sync.Map                             // the paths of files with misspelt names that a warning has named
-	app         *http1.Server
-	admin       *http.Server
-	callers     *callerDirectory // nil without BROKER_CALLERS_DIR
-	policy      *access.Policy
-	ca          *localca.CA // nil if CONNECT is not allowed
-	pass        *passThrough
-	network     *dialer.TCPDialer // opens the connections to the APIs that only accounts have
-	limits      limits
-	denied      throttledRequestLog
-	failed      throttledRequestLog
-	dryRuns     dryRunLog
-	draining    atomic.Bool
-	unsafe      atomic.Bool // other machines can use the credentials: see BROKER_UNSAFE_LISTEN
-	// operations counts what the API has answered, except with 404 or 405.
-	operations operations.Counts
-	// handshakeLog is for failed TLS handshakes: a port scan causes hundreds. tokenFieldsLog is for response fields that contained
-	// the token: an API that repeats the request's header does it in each response.
-	handshakeLog, tokenFieldsLog minuteLog
+	build          Build
+	config         config.Config
+	log            *zap.Logger
+	store          *redisstore.Store // nil without a token store
+	accounts       *tokensource.Accounts
+	credentials    *appCredentials
+	servers        *accountServers
+	proxy          *proxy.Proxy
+	metrics        *metrics.Metrics
+	pages          *admin.Handler
+	usage          atomic.Pointer[admin.ConnectionInfo] // without the access key; nil before the broker listens
+	readers        sync.Map                             // of a secret file, who besides the broker could read it when it was last examined
+	misspelt       sync.Map                             // the paths of files with misspelt names that a warning has named
+	app            *http1.Server
+	admin          *http.Server
+	callers        *callerDirectory // nil without BROKER_CALLERS_DIR
+	policy         *access.Policy
+	ca             *localca.CA // nil if CONNECT is not allowed
+	pass           *passThrough
+	network        *dialer.TCPDialer // opens the connections to the APIs that only accounts have
+	limits         limits
+	denied         throttledRequestLog
+	failed         throttledRequestLog
+	dryRuns        dryRunLog
+	draining       atomic.Bool
+	unsafe         atomic.Bool       // other machines can use the credentials: see BROKER_UNSAFE_LISTEN
+	operations     operations.Counts // that the API has
+	handshakeLog   minuteLog         // for failed TLS handshakes: a port scan causes hundreds
+	tokenFieldsLog minuteLog         // for response fields that contained the token
 }
 
 // Build identifies the program.
@@ -100,7 +99,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	if b.policy, err = b.newPolicy(hosts); err != nil {
 		return nil, err
 	}
-	b.pass = newPassThrough(b.policy.PassHosts)
+	b.pass = &passThrough{hosts: b.policy.PassHosts, checked: &dialer.TCPDialer{Refused: ssrf.Refused}, unchecked: new(dialer.TCPDialer)}
 	b.proxy, err = proxy.New(proxy.Config{
 		Upstream:       c.API,
 		UpstreamClient: toAPI,

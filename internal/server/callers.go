@@ -105,7 +105,7 @@ func (d *callerDirectory) use(reading callers.Reading) {
 	}
 }
 
-// awaitExpiry makes run call its function as soon as the access of the next caller ends.
+// awaitExpiry makes run read again as soon as the access of the next caller ends.
 func (d *callerDirectory) awaitExpiry(all []*access.Caller) {
 	var next time.Time
 	for _, caller := range all {
@@ -121,7 +121,6 @@ func (d *callerDirectory) awaitExpiry(all []*access.Caller) {
 	}
 }
 
-// callersStatus returns what the status page shows of the callers.
 func (b *broker) callersStatus() (status []admin.Caller, problems []string) {
 	current := b.callers.current.Load()
 	usage := b.usage.Load()

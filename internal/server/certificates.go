@@ -27,8 +27,7 @@ func (c *clientTLSConn) certificateIdentities() []string {
 	return c.names
 }
 
-// listener returns a listener for the connections of l, with TLS if it is configured, and with the certificates that are in use at
-// each handshake.
+// listener returns l, or a TLS listener on l that uses the current certificates at each handshake.
 func (a *appCredentials) listener(l net.Listener) net.Listener {
 	if a.tls.Load() == nil {
 		return l
@@ -40,8 +39,7 @@ func (a *appCredentials) listener(l net.Listener) net.Listener {
 	return wrappingListener{l, func(accepted net.Conn) net.Conn { return &clientTLSConn{Conn: tls.Server(accepted, config)} }}
 }
 
-// verifyCertificate reports whether the CAs trust the certificate now. It verifies signatures only if the CAs have changed since the
-// last call, or if the certificate has expired.
+// verifyCertificate reports whether the CAs trust the certificate now. It verifies signatures only after changes and expiry.
 func (c *clientTLSConn) verifyCertificate(roots *x509.CertPool) bool {
 	if c.roots == roots && time.Now().Before(c.validUntil) {
 		return true
@@ -82,8 +80,7 @@ func (a *appCredentials) clientTrusted(conn net.Conn) bool {
 	return ok && client.verifyCertificate(config.ClientCAs)
 }
 
-// expiresWhileIdle reports whether a connection's client certificate is trusted, but may not be any more when a request follows
-// after the idle timeout.
+// expiresWhileIdle reports whether a connection's client certificate is trusted, but expires within the idle timeout.
 func (a *appCredentials) expiresWhileIdle(conn net.Conn) bool {
 	client, ok := conn.(*clientTLSConn)
 	return ok && a.clientTrusted(conn) && client.roots != nil && time.Until(client.validUntil) < clientIdleTimeout

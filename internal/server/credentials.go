@@ -17,8 +17,7 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// appCredentials are the access keys and the TLS certificates of the app's listener. They are reloaded when their files change; a
-// change that cannot be used leaves the old ones in use.
+// appCredentials are the access keys and TLS certificates of the app's listener, which are reloaded when their files change.
 type appCredentials struct {
 	log           *zap.Logger
 	keys          *access.Keys // nil without an access key
@@ -48,8 +47,7 @@ func newAppCredentials(c config.Config, log *zap.Logger) (*appCredentials, error
 	return a, nil
 }
 
-// run reloads the files whenever they change, until ctx is done. It calls onReload each time: also later, when a key that was
-// removed has ceased to be valid.
+// run reloads the files whenever they change, and calls onReload then and when a removed key has ceased to be valid, until ctx is done.
 func (a *appCredentials) run(ctx context.Context, onReload func()) {
 	filewatch.WatchDirs(ctx, func() []string { return a.watched }, a.reloadTrigger, func() {
 		a.reloadKeys()

@@ -39,18 +39,18 @@ func (b *broker) interceptedTunnel(conn net.Conn) any {
 	return &access.Tunnel{Target: target, AnyPort: true}
 }
 
-// detectLoop logs an error if an API's name leads to the broker itself. A connection is not opened for more than that.
+// detectLoop logs an error if an API's name leads to the broker itself.
 func (b *broker) detectLoop(ctx context.Context, api *url.URL) {
 	if through, err := http.ProxyFromEnvironment(&http.Request{URL: api}); through != nil || err != nil {
 		return // it resolves the name
 	}
 	conn, err := b.network.DialContext(ctx, "tcp", dialer.Address(api))
-	if errors.Is(err, neterr.ErrLoop) {
+	switch {
+	case err == nil:
+		_ = conn.Close() // nothing was sent
+	case errors.Is(err, neterr.ErrLoop):
 		problem := neterr.Describe("the API", err)
 		b.log.Error(problem.Detail + ". " + problem.Hint)
-	}
-	if conn != nil {
-		_ = conn.Close()
 	}
 }
 

@@ -7,8 +7,7 @@ import (
 	"etrusted-broker/internal/harden"
 )
 
-// limits bound the connections so that file descriptors and memory suffice, also for the API, the login server, watched files and
-// the admin listener, whatever clients do to the app's listener.
+// limits bound the connections so that file descriptors and memory suffice, whatever clients do to the app's listener.
 type limits struct {
 	app, admin int // open connections
 	idle       int // idle connections to the API that are kept for reuse

@@ -27,8 +27,8 @@ func formatListenAddress(l net.Listener) string {
 	if l == nil {
 		return "off"
 	}
-	if addr := l.Addr(); addr.Network() == "unix" {
-		return "unix://" + addr.String()
+	if l.Addr().Network() == "unix" {
+		return "unix://" + l.Addr().String()
 	}
 	return l.Addr().String()
 }
@@ -39,7 +39,6 @@ func (l Listeners) all() []net.Listener {
 	return slices.DeleteFunc(all, func(one net.Listener) bool { return one == nil })
 }
 
-// addresses returns the addresses of all listeners.
 func (l Listeners) addresses() (all []net.Addr) {
 	for _, listener := range l.all() {
 		all = append(all, listener.Addr())
@@ -63,9 +62,8 @@ func (l wrappingListener) Accept() (net.Conn, error) {
 }
 
 // listen opens the listeners, except those that systemd passes. After an error, none is open. The error is a config.Error if the
-// configuration is the cause.
-//
-// It checks the address of the app's listener: a host name may resolve to any, and that of a .socket unit has not been validated.
+// configuration is the cause. It checks whether other machines can reach the addresses: a host name may resolve to any, and a .socket
+// unit has not been validated.
 func listen(ctx context.Context, c config.Config) (l Listeners, err error) {
 	defer func() {
 		if err != nil {
@@ -136,8 +134,7 @@ func listenDualStack(ctx context.Context, variable, address string) (all []net.L
 	return nil, err
 }
 
-// Listen listens on address, the value of variable: HOST:PORT or unix:///path. Its errors name the variable and say what to
-// do.
+// Listen listens on address, the value of variable: HOST:PORT or unix:///path. Its errors name the variable and say what to do.
 func Listen(ctx context.Context, variable, address string) (net.Listener, error) {
 	if path, isUnix := config.UnixPath(address); isUnix {
 		listener, err := unixsocket.Listen(ctx, path)

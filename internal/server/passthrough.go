@@ -10,7 +10,6 @@ import (
 	"etrusted-broker/internal/dialer"
 	"etrusted-broker/internal/hostport"
 	"etrusted-broker/internal/problem"
-	"etrusted-broker/internal/ssrf"
 	"etrusted-broker/proxy/access"
 	"etrusted-broker/proxy/http1"
 )
@@ -21,15 +20,6 @@ type passThrough struct {
 	// checked connects to no address that package ssrf refuses. unchecked is for addresses that the configuration contains: of
 	// hosts, and of the proxy in the environment. Neither connects to the broker itself.
 	checked, unchecked *dialer.TCPDialer
-}
-
-func newPassThrough(hosts access.PassHosts) *passThrough {
-	return &passThrough{hosts, &dialer.TCPDialer{Refused: ssrf.Refused}, new(dialer.TCPDialer)}
-}
-
-// setListeners sets the broker's own listeners. It must be called before the first connection.
-func (p *passThrough) setListeners(listeners []net.Addr) {
-	p.checked.Listeners, p.unchecked.Listeners = listeners, listeners
 }
 
 // Dial implements proxy.PassThrough.

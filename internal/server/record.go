@@ -70,12 +70,10 @@ func apiHasOperation(status int) bool {
 	return status != http.StatusNotFound && status != http.StatusMethodNotAllowed && status != proxy.StatusClientClosedRequest
 }
 
-// countDeniedConnection counts the denial of a connection.
 func (b *broker) countDeniedConnection(reason access.DenialReason) {
 	b.metrics.ObserveDenied("", string(reason))
 }
 
-// toStrings converts a closed set to strings.
 func toStrings[T ~string](set []T) []string {
 	all := make([]string, len(set))
 	for i, one := range set {

@@ -71,8 +71,7 @@ func (l *throttledRequestLog) write(reason string, last proxy.RequestRecord, cou
 	l.log.Warn(l.message, fields...)
 }
 
-// refusalReason returns why the broker refused a request: the label of the metric of denied requests, or else the code of its
-// response. It returns "" if it did not refuse the request.
+// refusalReason returns why the broker refused a request: the label of the metric, or else the code of its response; "" if it did not.
 func refusalReason(r proxy.RequestRecord) string {
 	if r.Denied == "" && isLocalResponse(r) && r.Problem != nil && r.Status < 500 {
 		return r.Problem.Code

@@ -18,8 +18,7 @@ import (
 
 // serve runs the broker on its listeners until ctx is done, drains it, and closes them. It returns an error if a listener fails.
 func (b *broker) serve(ctx context.Context, l Listeners) error {
-	// The token is refreshed until the last request has finished, so the refresh loop does not end with ctx.
-	fetching, stopFetching := context.WithCancel(context.WithoutCancel(ctx))
+	fetching, stopFetching := context.WithCancel(context.WithoutCancel(ctx)) // until the last request has finished
 	var loop sync.WaitGroup
 	sharing, stopSharing := context.WithCancel(context.WithoutCancel(ctx)) // the refresh loop releases its lease when it ends
 	loop.Go(func() {
@@ -35,7 +34,7 @@ func (b *broker) serve(ctx context.Context, l Listeners) error {
 	defer loop.Wait()
 	defer stopFetching()
 
-	b.pass.setListeners(l.addresses())
+	b.pass.checked.Listeners, b.pass.unchecked.Listeners = l.addresses(), l.addresses()
 	b.app.MaxConns = b.limits.app
 	failed := make(chan error, len(l.App)+len(l.Intercept)+1)
 	for _, app := range l.App {

@@ -58,8 +58,7 @@ func newAPIClient(api *url.URL, c config.Config, maxIdle int, network *dialer.TC
 	return &http1.Client{Dial: toAPI.Dial, ResponseTimeout: c.UpstreamTimeout, MaxIdle: maxIdle}
 }
 
-// NewLoginTransport returns the transport to the login server. It does not share connections with the API's client, so that
-// neither can starve the other.
+// NewLoginTransport returns the transport to the login server. It shares no connections with the API's client.
 func NewLoginTransport(network *dialer.TCPDialer) *http.Transport {
 	t := newTransport(network, 8) // the number of concurrent token requests
 	// Requests that share an HTTP/2 connection hang together, but one that hangs must not delay the next.
@@ -68,7 +67,6 @@ func NewLoginTransport(network *dialer.TCPDialer) *http.Transport {
 	return t
 }
 
-// newHTTP2Transport returns a transport for package http2.
 func newHTTP2Transport(network *dialer.TCPDialer, maxIdle int) *http.Transport {
 	t := newTransport(network, maxIdle)
 	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: http2PingInterval, PingTimeout: http2PingTimeout, MaxReceiveBufferPerStream: http2StreamWindow}

@@ -70,7 +70,6 @@ func CurlAccessKeyOption(c config.Config, callers []*access.Caller) string {
 	}
 }
 
-// curlCallerKeyOption is CurlAccessKeyOption for one caller.
 func curlCallerKeyOption(c config.Config, caller *access.Caller) string {
 	if caller.Keys == nil {
 		return ""

@@ -40,7 +40,6 @@ func (b *broker) warnExposed(app, intercept bool) {
 	}
 }
 
-// warnInsecureConfig logs settings that work but weaken security.
 func (b *broker) warnInsecureConfig() {
 	c := b.config
 	isShort := func(key tokensource.Secret) bool { return len(key.Reveal()) < config.MinSafeKeyLength }
@@ -77,7 +76,6 @@ func (b *broker) warnExpiringDaily(ctx context.Context) {
 	}
 }
 
-// warnExpiring warns about certificates that expire soon.
 func (b *broker) warnExpiring() {
 	if tls := b.credentials.tls.Load(); tls != nil {
 		if expires := tls.Certificates[0].Leaf.NotAfter; time.Until(expires) < certificateWarningPeriod {
@@ -118,8 +116,7 @@ var (
 	callerFiles  = []string{"key", "allow", "accounts", "expires", "certificate", "uid"}
 )
 
-// warnMisspeltFiles warns once about each file in a directory whose name looks misspelt: without it the account or the caller works,
-// but not as it was meant.
+// warnMisspeltFiles warns once about each file in a directory whose name looks misspelt.
 func (b *broker) warnMisspeltFiles(dir string, known []string) {
 	entries, _ := os.ReadDir(dir) // that it cannot be read is said elsewhere
 	for _, entry := range entries {

@@ -12,18 +12,13 @@ import (
 // socketMode is that of the socket. Write permission is needed to connect: the owner and the group have it.
 const socketMode = 0o660
 
-// Listen listens on a Unix socket at path, which must be absolute. The directory must exist and be writable.
+// Listen listens on a Unix socket at path, which must be absolute, in a directory that must exist and be writable. Its mode is 0660,
+// whatever the umask. On Linux it is never wider; elsewhere it is 0777 less the umask until it has been set. Closing the listener
+// removes the file. Errors begin with the address, as in "unix:///run/broker.sock is …", and say what to do.
 //
-// The file's mode is 0660, whatever the umask. On Linux it is never wider; elsewhere it is 0777 less the umask until it
-// has been set.
-//
-// Listen replaces a socket that no program listens on. It returns an error if a program does, if that cannot be
-// determined, or if path is not a socket. It does not follow a symbolic link at path. It is not safe to start two
-// brokers on one path at the same time: the second may replace the socket of the first.
-//
-// Closing the listener removes the file.
-//
-// Errors begin with the address, as in "unix:///run/broker.sock is …", and say what to do.
+// Listen replaces a socket that no program listens on. It returns an error if a program does, if that cannot be determined, or if path
+// is something else, such as a symbolic link. It is not safe to start two brokers on one path at the same time: the second may replace
+// the socket of the first.
 func Listen(ctx context.Context, path string) (net.Listener, error) {
 	if err := validatePath(path); err != nil {
 		return nil, err

@@ -16,8 +16,7 @@ import (
 const (
 	// Name is the name of the service and of its events' source.
 	Name = "etrusted-broker"
-	// Account is the virtual account that the service runs as. Windows creates it with the service. It has no password, and access
-	// only to what every service has access to, and to what is granted to it.
+	// Account is the virtual account that the service runs as. Windows creates it, without a password, with the service.
 	Account = `NT SERVICE\` + Name
 
 	restartDelay       = 5 * time.Second
@@ -34,10 +33,8 @@ type Config struct {
 	ShutdownTime time.Duration
 }
 
-// Install creates the service, which starts with Windows. It does not start it now.
-//
-// Windows restarts the service after a crash, but not after an end that it has reported, as after a stop or an invalid
-// configuration.
+// Install creates the service, which starts with Windows, and not now. Windows restarts it after a crash, but not after an end that it
+// has reported, as after a stop or an invalid configuration.
 func Install(c Config) error {
 	return withManager(func(m *mgr.Mgr) error {
 		s, err := m.CreateService(Name, c.Executable, mgr.Config{
