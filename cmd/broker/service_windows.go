@@ -72,7 +72,7 @@ func installService(_ context.Context, i invocation) error {
 		}
 		args = append(args, "-env-file", file)
 	}
-	return winservice.Install(winservice.Config{Executable: program, Args: args, ShutdownTime: c.ShutdownGrace + server.StopMargin})
+	return winservice.Install(program, args, c.ShutdownGrace+server.StopMargin)
 }
 
 // runService is the process that Windows starts. Whatever it has to say is an event, also about its arguments.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -31,7 +32,9 @@ type callerDirectory struct {
 
 // OpenCallers reads the callers in BROKER_CALLERS_DIR, which must be set. Its error is a config.Error.
 func OpenCallers(c config.Config) (*callers.Directory, callers.Reading, error) {
-	directory, reading, err := callers.Open(c.CallersDir, callers.Options{Certificates: c.TLSClientCAFile != "", Users: peerUserSupported, ShortKey: config.MinSafeKeyLength})
+	usersKnown := runtime.GOOS == "linux" // see peerUser
+	options := callers.Options{Certificates: c.TLSClientCAFile != "", Users: usersKnown, ShortKey: config.MinSafeKeyLength}
+	directory, reading, err := callers.Open(c.CallersDir, options)
 	if err != nil {
 		return nil, callers.Reading{}, config.Error{Variable: "BROKER_CALLERS_DIR", Message: err.Error()}
 	}

@@ -33,13 +33,16 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 	}
 	network := NewNetwork(c)
 	b, err := newBroker(c, options.Build, log, newAPIClient(c.API, c, currentLimits(c).idle, network), NewLoginTransport(network))
-	if err != nil {
-		logStartError(log, err)
-		return err
+	var l Listeners
+	if err == nil {
+		l, err = listen(ctx, c)
 	}
-	l, err := listen(ctx, c)
 	if err != nil {
-		logStartError(log, err)
+		code := zap.Skip()
+		if invalid, ok := errors.AsType[config.Error](err); ok {
+			code = zap.String("code", invalid.Code())
+		}
+		log.Error("cannot start: "+err.Error(), code)
 		return err
 	}
 	network.Listeners = l.addresses()
@@ -68,13 +71,4 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 		return err
 	}
 	return nil
-}
-
-// logStartError logs why the broker does not start, with a code if the configuration is the reason.
-func logStartError(log *zap.Logger, err error) {
-	code := zap.Skip()
-	if invalid, ok := errors.AsType[config.Error](err); ok {
-		code = zap.String("code", invalid.Code())
-	}
-	log.Error("cannot start: "+err.Error(), code)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"etrusted-broker/internal/admin"
@@ -11,6 +12,21 @@ import (
 	"etrusted-broker/proxy/access"
 	"etrusted-broker/tokensource"
 )
+
+// The words of commands to paste into a shell. On Windows that is PowerShell, where curl is another command.
+var (
+	// CurlCommand is the name of curl.
+	CurlCommand       = shellWord("curl", "curl.exe")
+	firstLineCommand  = shellWord("head -n 1", "Get-Content -TotalCount 1")
+	accessKeyVariable = shellWord("$BROKER_ACCESS_KEY", "$env:BROKER_ACCESS_KEY")
+)
+
+func shellWord(posix, powerShell string) string {
+	if runtime.GOOS == "windows" {
+		return powerShell
+	}
+	return posix
+}
 
 // UsageInstructions returns how apps on this machine call the broker on one of its listeners. Curl lacks the access key.
 func UsageInstructions(c config.Config, app net.Listener) admin.ConnectionInfo {

@@ -24,31 +24,23 @@ const (
 	pollInterval       = 100 * time.Millisecond
 )
 
-// Config describes the service to Windows.
-type Config struct {
-	// Executable is the absolute path of the program, and Args are the arguments that make it call Run.
-	Executable string
-	Args       []string
-	// ShutdownTime is how long a shutdown of Windows waits for the service.
-	ShutdownTime time.Duration
-}
-
 // Install creates the service, which starts with Windows, and not now. Windows restarts it after a crash, but not after an end that it
-// has reported, as after a stop or an invalid configuration.
-func Install(c Config) error {
+// has reported, as after a stop or an invalid configuration. args make the executable, an absolute path, call Run. A shutdown of Windows
+// waits for the service as long as shutdownTime.
+func Install(executable string, args []string, shutdownTime time.Duration) error {
 	return withManager(func(m *mgr.Mgr) error {
-		s, err := m.CreateService(Name, c.Executable, mgr.Config{
+		s, err := m.CreateService(Name, executable, mgr.Config{
 			StartType:        mgr.StartAutomatic,
 			ErrorControl:     mgr.ErrorNormal,
 			ServiceStartName: Account,
 			DisplayName:      Name,
 			Description:      "Adds the OAuth access token to requests for the eTrusted API.",
-		}, c.Args...)
+		}, args...)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = s.Close() }() // nothing is buffered
-		if err := configure(s, c); err != nil {
+		if err := configure(s, shutdownTime); err != nil {
 			_ = s.Delete() // rather than leave half of it
 			return err
 		}
@@ -57,12 +49,12 @@ func Install(c Config) error {
 }
 
 // configure sets what CreateService does not.
-func configure(s *mgr.Service, c Config) error {
+func configure(s *mgr.Service, shutdownTime time.Duration) error {
 	if err := s.SetRecoveryActions([]mgr.RecoveryAction{{Type: mgr.ServiceRestart, Delay: restartDelay}}, uint32(failureResetPeriod/time.Second)); err != nil {
 		return fmt.Errorf("cannot set the recovery options: %w", err)
 	}
 	// Without PRESHUTDOWN, Windows shuts down after 5 s.
-	timeout := milliseconds(c.ShutdownTime)
+	timeout := milliseconds(shutdownTime)
 	info := (*byte)(unsafe.Pointer(&timeout)) //nolint:gosec // SERVICE_PRESHUTDOWN_INFO has only this field
 	if err := windows.ChangeServiceConfig2(s.Handle, windows.SERVICE_CONFIG_PRESHUTDOWN_INFO, info); err != nil {
 		return fmt.Errorf("cannot set the time for a shutdown: %w", err)
@@ -157,18 +149,16 @@ func withManager(do func(*mgr.Mgr) error) error {
 		defer func() { _ = m.Disconnect() }() // nothing is buffered
 		err = do(m)
 	}
-	switch {
-	case errors.Is(err, windows.ERROR_ACCESS_DENIED):
-		return errors.New("access denied: run it in a terminal that was opened with \"Run as administrator\"")
-	case errors.Is(err, windows.ERROR_SERVICE_EXISTS):
-		return errors.New("the service is installed already: 'service remove' removes it")
-	case errors.Is(err, windows.ERROR_SERVICE_DOES_NOT_EXIST):
-		return errors.New("the service is not installed: see 'service install'")
-	case errors.Is(err, windows.ERROR_SERVICE_LOGON_FAILED):
-		return errors.New("the account may not log on: a policy may have removed the right \"Log on as a service\" of NT SERVICE\\ALL SERVICES")
-	case errors.Is(err, windows.ERROR_SERVICE_MARKED_FOR_DELETE):
-		return errors.New("the service is being removed: close the windows that show it, such as services.msc, and try again")
-	default:
-		return err
+	for cause, advice := range map[error]string{
+		windows.ERROR_ACCESS_DENIED:             "access denied: run it in a terminal that was opened with \"Run as administrator\"",
+		windows.ERROR_SERVICE_EXISTS:            "the service is installed already: 'service remove' removes it",
+		windows.ERROR_SERVICE_DOES_NOT_EXIST:    "the service is not installed: see 'service install'",
+		windows.ERROR_SERVICE_LOGON_FAILED:      "the account may not log on: a policy may have removed the right \"Log on as a service\" of NT SERVICE\\ALL SERVICES",
+		windows.ERROR_SERVICE_MARKED_FOR_DELETE: "the service is being removed: close the windows that show it, such as services.msc, and try again",
+	} {
+		if errors.Is(err, cause) {
+			return errors.New(advice)
+		}
 	}
+	return err
 }
