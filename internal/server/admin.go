@@ -27,58 +27,47 @@ func newAdminServer(handler http.Handler, log *zap.Logger) *http.Server {
 // minAdminConnAge is how long a connection is open before it can be evicted: scrapers and probes need milliseconds.
 const minAdminConnAge = 250 * time.Millisecond
 
-// evictingListener limits the number of open connections. Beyond the limit, it closes the oldest one to make room, so that clients
-// that connect and stall do not lock out scrapers and probes.
-type evictingListener struct {
-	net.Listener
+// connEvictor limits the number of open connections of an http.Server. Beyond the limit, it closes the oldest one to make room, so that
+// clients that connect and stall do not lock out scrapers and probes.
+type connEvictor struct {
 	max int
 
 	mu   sync.Mutex
-	open []*evictableConn // oldest first
+	open []admittedConn // oldest first
 }
 
-// Accept implements net.Listener.
-func (l *evictingListener) Accept() (net.Conn, error) {
-	accepted, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	c := &evictableConn{Conn: accepted, listener: l}
-	for !l.admit(c) {
-		<-time.After(minAdminConnAge / 10)
-	}
-	return c, nil
-}
-
-// admit adds a connection if there is room, or if the oldest one can be closed.
-func (l *evictingListener) admit(c *evictableConn) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.open) >= l.max {
-		oldest := l.open[0]
-		if time.Since(oldest.admitted) < minAdminConnAge {
-			return false
-		}
-		_ = oldest.Conn.Close() // the server notices, and closes it again
-		l.open = l.open[1:]
-	}
-	c.admitted = time.Now() // not earlier: it may have waited for room
-	l.open = append(l.open, c)
-	return true
-}
-
-type evictableConn struct {
+type admittedConn struct {
 	net.Conn
-	listener *evictingListener
 	admitted time.Time
 }
 
-// Close implements net.Conn.
-func (c *evictableConn) Close() error {
-	c.listener.mu.Lock()
-	c.listener.open = slices.DeleteFunc(c.listener.open, func(open *evictableConn) bool { return open == c })
-	c.listener.mu.Unlock()
-	return c.Conn.Close()
+// onConnState is for http.Server.ConnState. The server accepts no connection while this function waits for room for the last one.
+func (e *connEvictor) onConnState(conn net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		for !e.admit(conn) {
+			<-time.After(minAdminConnAge / 10)
+		}
+	case http.StateClosed:
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.open = slices.DeleteFunc(e.open, func(open admittedConn) bool { return open.Conn == conn })
+	}
+}
+
+// admit adds a connection if there is room, or if the oldest one can be closed.
+func (e *connEvictor) admit(conn net.Conn) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.open) >= e.max {
+		if time.Since(e.open[0].admitted) < minAdminConnAge {
+			return false
+		}
+		_ = e.open[0].Close() // the server notices, and closes it again
+		e.open = e.open[1:]
+	}
+	e.open = append(e.open, admittedConn{conn, time.Now()}) // not earlier: it may have waited for room
+	return true
 }
 
 func (b *broker) newAdminPages() *admin.Handler {

@@ -46,7 +46,8 @@ func (b *broker) serve(ctx context.Context, l Listeners) error {
 		go serveOn("intercept", failed, func() error { return b.app.Serve(wrappingListener{intercept, wrap}) })
 	}
 	if l.Admin != nil {
-		go serveOn("admin", failed, func() error { return b.admin.Serve(&evictingListener{Listener: l.Admin, max: b.limits.admin}) })
+		b.admin.ConnState = (&connEvictor{max: b.limits.admin}).onConnState
+		go serveOn("admin", failed, func() error { return b.admin.Serve(l.Admin) })
 	}
 	defer func() { _ = b.admin.Close() }() // last, so that it reports on the drain
 	select {
