@@ -1,14 +1,21 @@
 package server
 
 import (
+	"context"
+	"maps"
 	"net/http"
+	"net/url"
 	"path/filepath"
+	"slices"
+	"sync"
 
 	"go.uber.org/zap"
 
 	"etrusted-broker/internal/admin"
 	"etrusted-broker/internal/config"
+	"etrusted-broker/internal/dialer"
 	"etrusted-broker/proxy"
+	"etrusted-broker/proxy/access"
 	"etrusted-broker/tokensource"
 	"etrusted-broker/tokensource/redisstore"
 )
@@ -70,5 +77,144 @@ func newStore(c config.Config, log *zap.Logger) *redisstore.Store {
 			return
 		}
 		warn(log, admin.CodeTokenStoreUnavailable, "the token store is unavailable; until it works again, this broker fetches its own token", zap.String("reason", "it "+problem))
+	})
+}
+
+// accountServers knows the API and the login server of each account. Its methods are safe for concurrent use.
+type accountServers struct {
+	api, login *url.URL        // of accounts without their own
+	hosts      *access.Servers // all of them
+	exists     func(account string) bool
+
+	mu       sync.Mutex
+	accounts map[string]accountEnvironments // those that have their own servers
+	apis     map[string]string              // access.CanonicalHost of the APIs in use, by account; without those that use the broker's
+	onChange func(apis, logins []*url.URL)
+}
+
+// accountEnvironments are those of the credentials in use, and of changed ones that are being tried.
+type accountEnvironments struct{ inUse, beingTried tokensource.Environment }
+
+func (e accountEnvironments) equal(other accountEnvironments) bool {
+	return e.inUse.Equal(other.inUse) && e.beingTried.Equal(other.beingTried)
+}
+
+// newAccountServers returns the servers of the environments that were read from files. exists must not wait for a method of them.
+func newAccountServers(c config.Config, exists func(account string) bool, read map[string]tokensource.Environment) *accountServers {
+	s := &accountServers{
+		api: c.API, login: c.Login, hosts: new(access.Servers), exists: exists,
+		accounts: map[string]accountEnvironments{}, onChange: func(_, _ []*url.URL) {},
+	}
+	for account, environment := range read {
+		s.accounts[account] = accountEnvironments{inUse: environment}
+	}
+	s.update()
+	return s
+}
+
+func (s *accountServers) set(account string, inUse, beingTried tokensource.Environment) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if next := (accountEnvironments{inUse, beingTried}); !next.equal(s.accounts[account]) {
+		s.accounts[account] = next
+		s.update()
+	}
+}
+
+func (s *accountServers) remove(account string) {
+	s.set(account, tokensource.Environment{}, tokensource.Environment{})
+}
+
+// watch calls onChange with the servers of the broker and of all accounts, now and after each change.
+func (s *accountServers) watch(onChange func(apis, logins []*url.URL)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onChange = onChange
+	s.update()
+}
+
+// update recomputes what depends on accounts.
+func (s *accountServers) update() {
+	maps.DeleteFunc(s.accounts, func(_ string, its accountEnvironments) bool { return its.equal(accountEnvironments{}) })
+	var all []tokensource.Environment
+	s.apis = map[string]string{}
+	for account, its := range s.accounts {
+		all = append(all, its.inUse, its.beingTried)
+		if its.inUse.API != nil {
+			s.apis[account] = access.CanonicalHost(its.inUse.API.Host)
+		}
+	}
+	apis, logins := serverURLs(all)
+	apis, logins = append(apis, s.api), append(logins, s.login)
+	s.hosts.Replace(hostsOf(apis), hostsOf(logins))
+	s.onChange(apis, logins)
+}
+
+func serverURLs(environments []tokensource.Environment) (apis, logins []*url.URL) {
+	for _, environment := range environments {
+		if environment.API != nil {
+			apis = append(apis, environment.API)
+		}
+		if login, err := url.Parse(environment.TokenURL); err == nil && environment.TokenURL != "" {
+			logins = append(logins, login)
+		}
+	}
+	return apis, logins
+}
+
+func hostsOf(servers []*url.URL) (hosts []string) {
+	for _, server := range servers {
+		hosts = append(hosts, server.Host)
+	}
+	return hosts
+}
+
+// accountOf implements proxy.Config.AccountOf.
+func (s *accountServers) accountOf(apiHost string, caller *access.Caller) (account string, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	uses := func(account string) bool {
+		own, hasOwn := s.apis[account]
+		return hasOwn && own == apiHost || !hasOwn && access.CanonicalHost(s.api.Host) == apiHost
+	}
+	if first := caller.FirstAccount(); uses(first) {
+		return first, true
+	}
+	allowed := slices.Collect(maps.Keys(s.apis)) // the default account uses the broker's API
+	if caller != nil && caller.Accounts != nil {
+		allowed = slices.Clone(caller.Accounts)
+	}
+	allowed = slices.DeleteFunc(allowed, func(account string) bool { return !uses(account) || !s.exists(account) })
+	if len(allowed) != 1 {
+		return "", false
+	}
+	return allowed[0], true
+}
+
+// followAccountServers prepares the broker for the servers of accounts: how to connect to them, and whether to answer in their place.
+// It must be called once, before serve. If the broker intercepts connections, an API's name may lead to the broker itself.
+func (b *broker) followAccountServers(ctx context.Context, network *dialer.TCPDialer, intercepts bool) {
+	b.network = network
+	examined, warned := map[string]bool{}, map[string]bool{} // APIs, and hosts
+	b.servers.watch(func(apis, logins []*url.URL) {
+		for _, server := range slices.Concat(apis, logins) {
+			network.UseResolverFor(server.Hostname())
+		}
+		for _, api := range apis {
+			if intercepts && !examined[api.String()] {
+				examined[api.String()] = true
+				go b.detectLoop(ctx, api)
+			}
+		}
+		if b.ca == nil {
+			return
+		}
+		for _, host := range b.ca.SetHosts(slices.Concat(hostsOf(apis), hostsOf(logins))) {
+			if !warned[host] {
+				warned[host] = true
+				b.log.Warn("the CA in BROKER_INTERCEPT_CA_DIR is not for the host of an account, so connections to it are not intercepted: remove ca.crt and ca.key, restart the broker, and make the apps trust the new CA (see the command ca)",
+					zap.String("host", host))
+			}
+		}
 	})
 }

@@ -1,16 +1,66 @@
 package server
 
 import (
+	"crypto/rand"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
+	"etrusted-broker/internal/config"
+	"etrusted-broker/internal/operations"
 	"etrusted-broker/internal/printable"
 	"etrusted-broker/proxy"
 )
+
+// requestIDGenerator returns the generator of IDs for requests without one; nil if no log line would contain them.
+func requestIDGenerator(c config.Config) func() string {
+	if !c.AccessLog || c.LogLevel > zapcore.InfoLevel {
+		return nil
+	}
+	return rand.Text
+}
+
+const maxLoggedMethod = 32 // bytes: more than any registered method has
+
+// logRequest writes one line for a request, without its query and header: they may hold personal data and the app's credentials.
+func (b *broker) logRequest(record proxy.RequestRecord) {
+	level := zapcore.DebugLevel
+	if b.config.AccessLog {
+		level = zapcore.InfoLevel
+	}
+	line := b.log.Check(level, "request")
+	if line == nil {
+		return
+	}
+	fields := []zap.Field{
+		zap.String("account", record.Account),
+		zap.String("method", printable.Escape(record.Method, maxLoggedMethod)),
+		zap.String("path", record.Path),
+		zap.Int("status", record.Status),
+		zap.Int64("bytes", record.Bytes),
+		zap.Duration("duration", record.Duration),
+		zap.Duration("upstream_duration", record.Upstream),
+		zap.Bool("retried", record.Retry.Sent()),
+		optional("caller", record.Caller),
+		optional("request_id", record.RequestID),
+		optional("trace_id", record.TraceID),
+		optional("denied", string(record.Denied)),
+		optional("problem", record.ProxyError),
+		optional("retry", string(record.Retry)),
+		optional("passed", string(record.Passed)),
+	}
+	if record.Problem != nil {
+		fields = append(fields, zap.String("code", record.Problem.Code))
+	}
+	if record.Broken {
+		fields = append(fields, zap.Bool("broken", true))
+	}
+	line.Write(fields...)
+}
 
 // requestLogInterval is the pause between two log lines for the same reason: a client that gets an error often tries again.
 const requestLogInterval = time.Minute
@@ -101,4 +151,55 @@ func (l *minuteLog) allow() bool {
 	now := time.Now()
 	last := l.last.Load()
 	return (last == nil || now.Sub(*last) >= time.Minute) && l.last.CompareAndSwap(last, &now)
+}
+
+const (
+	// maxDryRunsPerCaller is how many operations of a caller are logged: an app can invent new ones without end.
+	maxDryRunsPerCaller = 200
+	// maxLoggedPath is how much of an unusual path is logged.
+	maxLoggedPath = 200
+)
+
+// dryRunLog logs each operation that the allow list would refuse once. log and logged must be set.
+type dryRunLog struct {
+	log *zap.Logger
+
+	mu     sync.Mutex
+	logged map[string]map[dryRun]bool // by caller
+}
+
+// forget forgets the operations of a caller.
+func (d *dryRunLog) forget(caller string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.logged, caller)
+}
+
+// dryRun is an operation, and the code of the problem that the app would get.
+type dryRun struct{ operation, code string }
+
+// add logs a request that was forwarded only because of the dry run, unless its operation is known.
+func (d *dryRunLog) add(r proxy.RequestRecord) {
+	operation, usual := operations.Normalize(r.Method, r.Path)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	logged, current := d.logged[r.Caller], dryRun{operation, r.DryRun.Code}
+	if logged[current] || len(logged) > maxDryRunsPerCaller {
+		return
+	}
+	if logged == nil {
+		logged = map[dryRun]bool{}
+		d.logged[r.Caller] = logged
+	}
+	logged[current] = true
+	if len(logged) > maxDryRunsPerCaller {
+		d.log.Warn("BROKER_ALLOW_MODE=warn: there are too many operations that the allow list would refuse; further ones are only counted", optional("caller", r.Caller))
+		return
+	}
+	missing := zap.String("path", printable.Escape(r.Path, maxLoggedPath)) // the first unusual one stands for all
+	if usual {
+		missing = zap.String("pattern", operations.Pattern(operation))
+	}
+	d.log.Warn("BROKER_ALLOW_MODE=warn: the allow list would refuse this operation; logged once", optional("caller", r.Caller),
+		zap.String("method", printable.Escape(r.Method, maxLoggedMethod)), missing, zap.String("code", r.DryRun.Code), zap.Int("status", r.Status))
 }
