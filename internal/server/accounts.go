@@ -20,7 +20,7 @@ import (
 	"etrusted-broker/tokensource/redisstore"
 )
 
-func (b *broker) newAccounts(toLogin http.RoundTripper) (*tokensource.Accounts, error) {
+func (b *broker) newAccounts(toLogin *http.Transport) (*tokensource.Accounts, error) {
 	c := b.config
 	var store tokensource.Store // a nil *redisstore.Store would not be a nil Store
 	if b.store != nil {
@@ -34,7 +34,7 @@ func (b *broker) newAccounts(toLogin http.RoundTripper) (*tokensource.Accounts, 
 				URL:       c.TokenURL,
 				Audience:  c.Audience,
 				Scopes:    c.Scopes,
-				Transport: &slowLoginTransport{RoundTripper: toLogin, log: b.log},
+				Transport: &slowLoginTransport{Transport: toLogin, log: b.log},
 				UserAgent: "etrusted-broker/" + b.build.Version,
 			},
 			Store: store,

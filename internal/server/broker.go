@@ -34,9 +34,9 @@ type broker struct {
 	proxy          *proxy.Proxy
 	metrics        *metrics.Metrics
 	pages          *admin.Handler
-	usage          atomic.Pointer[admin.ConnectionInfo] // without the access key; nil before the broker listens
-	readers        sync.Map                             // of a secret file, who besides the broker could read it when it was last examined
-	misspelt       sync.Map                             // the paths of files with misspelt names that a warning has named
+	usage          admin.ConnectionInfo // without the access key; set before the broker serves
+	readers        sync.Map             // of a secret file, who besides the broker could read it when it was last examined
+	misspelt       sync.Map             // the paths of files with misspelt names that a warning has named
 	app            *http1.Server
 	admin          *http.Server
 	callers        *callerDirectory // nil without BROKER_CALLERS_DIR
@@ -62,7 +62,7 @@ type Build struct {
 
 // newBroker builds the parts of the broker. toAPI and toLogin carry all traffic that leaves this machine. Its errors are
 // config.Errors, except for bugs.
-func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundTripper, toLogin http.RoundTripper) (*broker, error) {
+func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundTripper, toLogin *http.Transport) (*broker, error) {
 	credentials, err := newAppCredentials(c, log)
 	if err != nil {
 		return nil, err

@@ -126,13 +126,11 @@ func (d *callerDirectory) awaitExpiry(all []*access.Caller) {
 
 func (b *broker) callersStatus() (status []admin.Caller, problems []string) {
 	current := b.callers.current.Load()
-	usage := b.usage.Load()
 	for _, caller := range current.Callers {
-		one := admin.Caller{Name: caller.Name, Accounts: caller.Accounts, Expires: caller.Expires.UTC()}
-		if usage != nil {
-			one.Curl = usage.Curl + curlCallerKeyOption(b.config, caller)
-		}
-		status = append(status, one)
+		status = append(status, admin.Caller{
+			Name: caller.Name, Accounts: caller.Accounts, Expires: caller.Expires.UTC(),
+			Curl: b.usage.Curl + curlCallerKeyOption(b.config, caller),
+		})
 	}
 	return status, current.Problems
 }

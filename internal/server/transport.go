@@ -102,7 +102,7 @@ const slowLoginThreshold = 5 * time.Second
 
 // slowLoginTransport sends token requests, and logs once a minute if one has no answer for long. It is safe for concurrent use.
 type slowLoginTransport struct {
-	http.RoundTripper
+	*http.Transport
 	log    *zap.Logger
 	minute minuteLog
 }
@@ -116,12 +116,7 @@ func (w *slowLoginTransport) RoundTrip(r *http.Request) (*http.Response, error) 
 		}
 	})
 	defer timer.Stop()
-	return w.RoundTripper.RoundTrip(r)
-}
-
-// CloseIdleConnections is for http.Client, which does not look for it in an embedded interface.
-func (w *slowLoginTransport) CloseIdleConnections() {
-	(&http.Client{Transport: w.RoundTripper}).CloseIdleConnections()
+	return w.Transport.RoundTrip(r)
 }
 
 // NewAPITransport returns the broker's client for an API in the form of net/http. It supports requests without a body, and a

@@ -43,19 +43,15 @@ func UsageInstructions(c config.Config, app net.Listener) admin.ConnectionInfo {
 	return admin.ConnectionInfo{API: c.APIURL, URL: externalScheme(c) + "://" + host, Curl: curl}
 }
 
-// usageWithAccessKey returns how apps call the broker, with an access key if they need one; nil before the broker listens.
+// usageWithAccessKey returns how apps call the broker, with an access key if they need one.
 func (b *broker) usageWithAccessKey() *admin.ConnectionInfo {
-	usage := b.usage.Load()
-	if usage == nil {
-		return nil
-	}
 	var callers []*access.Caller
 	if b.callers != nil {
 		callers = b.callers.current.Load().Callers
 	}
-	withKey := *usage
-	withKey.Curl += CurlAccessKeyOption(b.config, callers)
-	return &withKey
+	usage := b.usage
+	usage.Curl += CurlAccessKeyOption(b.config, callers)
+	return &usage
 }
 
 // LocalAddress returns the address at which programs on this machine reach a listener.
