@@ -32,10 +32,9 @@ type Resolver struct {
 	known map[string]cacheEntry // by host name in lower case, with a final dot
 }
 
-// cacheEntry has the addresses of a host.
 type cacheEntry struct {
-	list  []netip.Addr
-	until time.Time // when the server is asked again
+	addresses []netip.Addr
+	until     time.Time // when the server is asked again
 }
 
 // New returns a Resolver that asks the DNS server at an address.
@@ -51,22 +50,22 @@ func (r *Resolver) LookupNetIP(ctx context.Context, host string) ([]netip.Addr, 
 	last := r.known[name]
 	r.mu.Unlock()
 	if time.Now().Before(last.until) {
-		return last.list, nil
+		return last.addresses, nil
 	}
-	list, ttl, err := r.lookupBoth(ctx, name)
+	found, err := r.lookupBoth(ctx, name)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case len(last.list) == 0 || isNotFound(err):
+	case len(last.addresses) == 0 || isNotFound(err):
 		return nil, err
 	default:
-		list, ttl = last.list, staleTTL
+		found = answer{last.addresses, staleTTL}
 	}
 	r.mu.Lock()
-	r.known[name] = cacheEntry{list, time.Now().Add(min(max(ttl, minTTL), maxTTL))}
+	r.known[name] = cacheEntry{found.addresses, time.Now().Add(min(max(found.ttl, minTTL), maxTTL))}
 	r.mu.Unlock()
-	return list, nil
+	return found.addresses, nil
 }
 
 func isNotFound(err error) bool {
@@ -75,7 +74,7 @@ func isNotFound(err error) bool {
 }
 
 // lookupBoth asks for both types of records at the same time. One is enough: the other one then gets a moment (RFC 8305 section 3).
-func (r *Resolver) lookupBoth(ctx context.Context, name string) (list []netip.Addr, ttl time.Duration, _ error) {
+func (r *Resolver) lookupBoth(ctx context.Context, name string) (both answer, _ error) {
 	type result struct {
 		answer
 		err error
@@ -89,26 +88,26 @@ func (r *Resolver) lookupBoth(ctx context.Context, name string) (list []netip.Ad
 	}
 	var late <-chan time.Time // nil is never ready
 	var failure error
-	ttl = maxTTL
+	both.ttl = maxTTL
 	for range addressRecordTypes {
 		select {
 		case got := <-results:
 			switch {
 			case len(got.addresses) > 0:
-				list, ttl, late = append(list, got.addresses...), min(ttl, got.ttl), time.After(resolutionDelay)
+				both = answer{append(both.addresses, got.addresses...), min(both.ttl, got.ttl)}
+				late = time.After(resolutionDelay)
 			case got.err != nil && (failure == nil || isNotFound(failure)):
 				failure = got.err // "no such host" counts only if both questions were answered
 			}
 		case <-late:
 		}
 	}
-	if len(list) > 0 {
-		return list, ttl, nil
+	if len(both.addresses) > 0 {
+		return both, nil
 	}
-	return nil, 0, cmp.Or(failure, r.lookupError(name, errNoAddress))
+	return answer{}, cmp.Or(failure, r.lookupError(name, errNoAddress))
 }
 
-// lookupError returns an error about a name.
 func (r *Resolver) lookupError(name string, reason *net.DNSError) error {
 	err := *reason
 	err.Name, err.Server = strings.TrimSuffix(name, "."), r.server

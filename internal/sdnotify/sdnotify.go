@@ -82,9 +82,8 @@ func (n *Notifier) Send(states ...string) error {
 		return fmt.Errorf("the socket in NOTIFY_SOCKET accepts no message: %w", err)
 	case err != nil:
 		return fmt.Errorf("cannot write to the socket in NOTIFY_SOCKET: %w", err)
-	default:
-		return nil
 	}
+	return nil
 }
 
 // RunWatchdog calls check and then alive, now and every timeout/2, as sd_watchdog_enabled(3) advises. While check

@@ -145,11 +145,11 @@ func (a *appCredentials) listener(l net.Listener) net.Listener {
 	if a.tls.Load() == nil {
 		return l
 	}
-	config := &tls.Config{
+	tlsConfig := &tls.Config{
 		MinVersion:         tls.VersionTLS12,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return a.tls.Load(), nil },
 	}
-	return wrappingListener{l, func(accepted net.Conn) net.Conn { return &clientTLSConn{Conn: tls.Server(accepted, config)} }}
+	return wrappingListener{l, func(accepted net.Conn) net.Conn { return &clientTLSConn{Conn: tls.Server(accepted, tlsConfig)} }}
 }
 
 // verifyCertificate reports whether the CAs trust the certificate now. It verifies signatures only after changes and expiry.
@@ -185,12 +185,12 @@ func expiryOf(chain []*x509.Certificate) time.Time {
 
 // clientTrusted reports whether the CAs in use now trust a connection's client certificate, or none is required.
 func (a *appCredentials) clientTrusted(conn net.Conn) bool {
-	config := a.tls.Load()
-	if config == nil || config.ClientCAs == nil {
+	current := a.tls.Load()
+	if current == nil || current.ClientCAs == nil {
 		return true
 	}
 	client, ok := conn.(*clientTLSConn)
-	return ok && client.verifyCertificate(config.ClientCAs)
+	return ok && client.verifyCertificate(current.ClientCAs)
 }
 
 // expiresWhileIdle reports whether a connection's client certificate is trusted, but expires within the idle timeout.

@@ -8,11 +8,10 @@ import (
 	"etrusted-broker/proxy/tokenendpoint"
 )
 
-func (b *broker) newPolicy(hosts access.Hosts) (*access.Policy, error) {
+func (b *broker) newPolicy(hosts access.Hosts) (_ *access.Policy, err error) {
 	c := b.config
 	var rules *access.Rules // nil allows everything
 	if len(c.Allow) > 0 {
-		var err error
 		if rules, err = access.ParseRules(c.Allow); err != nil {
 			return nil, config.Error{Variable: "BROKER_ALLOW", Message: err.Error()}
 		}

@@ -70,7 +70,7 @@ func milliseconds(d time.Duration) uint32 { return uint32(d.Milliseconds()) } //
 // eventWriter writes each line of the log as an event.
 type eventWriter struct{ log *eventlog.Log }
 
-// eventID is the only one: EventCreate.exe, whose message table the source uses, has 1 to 1000, and all contain only the text.
+// eventID is any of 1 to 1000: EventCreate.exe, whose message table the source uses, has only the text in all of them.
 const eventID = 1
 
 // Write implements io.Writer.
