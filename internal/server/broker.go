@@ -51,8 +51,8 @@ type broker struct {
 	draining       atomic.Bool
 	unsafe         atomic.Bool       // other machines can use the credentials: see BROKER_UNSAFE_LISTEN
 	operations     operations.Counts // that the API has
-	handshakeLog   minuteLog         // for failed TLS handshakes: a port scan causes hundreds
-	tokenFieldsLog minuteLog         // for response fields that contained the token
+	handshakeLog   oncePerMinute     // for failed TLS handshakes: a port scan causes hundreds
+	tokenFieldsLog oncePerMinute     // for response fields that contained the token
 }
 
 // Build identifies the program.

@@ -59,8 +59,8 @@ func (c escapingCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	return c.Core.Write(entry, escapeFields(fields))
 }
 
-// optional returns a log field, or none if the value is empty.
-func optional(key, value string) zap.Field {
+// optionalField returns a log field, or none if the value is empty.
+func optionalField(key, value string) zap.Field {
 	if value == "" {
 		return zap.Skip()
 	}

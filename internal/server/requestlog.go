@@ -45,13 +45,13 @@ func (b *broker) logRequest(record proxy.RequestRecord) {
 		zap.Duration("duration", record.Duration),
 		zap.Duration("upstream_duration", record.Upstream),
 		zap.Bool("retried", record.Retry.Sent()),
-		optional("caller", record.Caller),
-		optional("request_id", record.RequestID),
-		optional("trace_id", record.TraceID),
-		optional("denied", string(record.Denied)),
-		optional("problem", record.ProxyError),
-		optional("retry", string(record.Retry)),
-		optional("passed", string(record.Passed)),
+		optionalField("caller", record.Caller),
+		optionalField("request_id", record.RequestID),
+		optionalField("trace_id", record.TraceID),
+		optionalField("denied", string(record.Denied)),
+		optionalField("problem", record.ProxyError),
+		optionalField("retry", string(record.Retry)),
+		optionalField("passed", string(record.Passed)),
 	}
 	if record.Problem != nil {
 		fields = append(fields, zap.String("code", record.Problem.Code))
@@ -113,7 +113,7 @@ func (l *throttledRequestLog) write(reason string, last proxy.RequestRecord, cou
 	fields := []zap.Field{
 		zap.String("reason", reason), zap.Int("count", count),
 		zap.String("method", printable.Escape(last.Method, maxLoggedMethod)), zap.String("path", last.Path), zap.Int("status", last.Status),
-		optional("caller", last.Caller),
+		optionalField("caller", last.Caller),
 	}
 	if last.Problem != nil {
 		fields = append(fields, zap.String("code", last.Problem.Code), zap.String("detail", last.Problem.Detail))
@@ -141,13 +141,13 @@ func failureReason(r proxy.RequestRecord) string {
 	return ""
 }
 
-// minuteLog limits log lines about something that happens often to one a minute. The zero value is ready to use.
-type minuteLog struct {
+// oncePerMinute limits log lines about something that happens often to one a minute. The zero value is ready to use.
+type oncePerMinute struct {
 	last atomic.Pointer[time.Time] // nil before the first line
 }
 
 // allow reports whether a line may be written now.
-func (l *minuteLog) allow() bool {
+func (l *oncePerMinute) allow() bool {
 	now := time.Now()
 	last := l.last.Load()
 	return (last == nil || now.Sub(*last) >= time.Minute) && l.last.CompareAndSwap(last, &now)
@@ -193,13 +193,13 @@ func (d *dryRunLog) add(r proxy.RequestRecord) {
 	}
 	logged[current] = true
 	if len(logged) > maxDryRunsPerCaller {
-		d.log.Warn("BROKER_ALLOW_MODE=warn: there are too many operations that the allow list would refuse; further ones are only counted", optional("caller", r.Caller))
+		d.log.Warn("BROKER_ALLOW_MODE=warn: there are too many operations that the allow list would refuse; further ones are only counted", optionalField("caller", r.Caller))
 		return
 	}
 	missing := zap.String("path", printable.Escape(r.Path, maxLoggedPath)) // the first unusual one stands for all
 	if usual {
 		missing = zap.String("pattern", operations.Pattern(operation))
 	}
-	d.log.Warn("BROKER_ALLOW_MODE=warn: the allow list would refuse this operation; logged once", optional("caller", r.Caller),
+	d.log.Warn("BROKER_ALLOW_MODE=warn: the allow list would refuse this operation; logged once", optionalField("caller", r.Caller),
 		zap.String("method", printable.Escape(r.Method, maxLoggedMethod)), missing, zap.String("code", r.DryRun.Code), zap.Int("status", r.Status))
 }

@@ -104,7 +104,7 @@ const slowLoginThreshold = 5 * time.Second
 type slowLoginTransport struct {
 	*http.Transport
 	log    *zap.Logger
-	minute minuteLog
+	minute oncePerMinute
 }
 
 // RoundTrip implements http.RoundTripper.

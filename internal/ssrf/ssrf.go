@@ -29,8 +29,8 @@ var refused = []netip.Prefix{
 	netip.MustParsePrefix("fd00:c1::a9fe:a9fe/128"), // of Oracle Cloud
 }
 
-// embeddings are the IPv6 addresses that contain an IPv4 address, and may lead to it.
-var embeddings = []struct {
+// ipv4InIPv6Prefixes are the IPv6 addresses that contain an IPv4 address, and may lead to it.
+var ipv4InIPv6Prefixes = []struct {
 	prefix netip.Prefix
 	offset int // of the IPv4 address, in bytes
 }{
@@ -51,7 +51,7 @@ func Refused(address netip.Addr) bool {
 		return true
 	}
 	bytes := address.As16()
-	for _, embedding := range embeddings {
+	for _, embedding := range ipv4InIPv6Prefixes {
 		if embedding.prefix.Contains(address) && Refused(netip.AddrFrom4([4]byte(bytes[embedding.offset:]))) {
 			return true
 		}
