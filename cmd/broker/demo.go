@@ -72,7 +72,7 @@ func exampleRequests(curl, url string) string {
 }
 
 func (i invocation) printIntroduction(c config.Config, fake string, l server.Listeners) {
-	usage := server.UsageInstructions(c, l.App[0])
+	usage := server.ConnectionInfo(c, l.App[0])
 	callers, _, _ := examineCallers(c) // the broker has started with them
 	curl := usage.Curl + server.CurlAccessKeyOption(c, callers.Callers)
 	printLine(i.stdout, `

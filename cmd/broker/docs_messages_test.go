@@ -36,7 +36,7 @@ var excludedSources = map[string]string{
 	"cmd/broker/run.go:register":                "the help",
 	"cmd/broker/demo.go:exampleRequests":        "what the demo prints",
 	"cmd/broker/demo.go:printIntroduction":      "what the demo prints",
-	"internal/server/usage.go":                  "commands to paste",
+	"internal/server/connectioninfo.go":         "commands to paste",
 	"proxy/localca/certificate.go":              "the content of a certificate, and errors of crypto/rand",
 	"proxy/localca/trust.go":                    "what 'broker ca' prints",
 }

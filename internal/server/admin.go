@@ -79,7 +79,7 @@ func (b *broker) newAdminPages() *admin.Handler {
 		Metrics:    b.metrics,
 		InFlight:   b.proxy.InFlight,
 		Draining:   b.draining.Load,
-		Usage:      b.usageWithAccessKey,
+		Usage:      b.connectionInfoWithKey,
 		Operations: &b.operations,
 		RulesAllow: func(one operations.Operation) bool { return b.policy.RulesAllow(one.Caller, one.Method, one.Path) },
 		AllowMode:  b.config.AllowMode,

@@ -34,7 +34,7 @@ type broker struct {
 	proxy          *proxy.Proxy
 	metrics        *metrics.Metrics
 	pages          *admin.Handler
-	usage          admin.ConnectionInfo // without the access key; set before the broker serves
+	connectionInfo admin.ConnectionInfo // without the access key; set before the broker serves
 	readers        sync.Map             // of a secret file, who besides the broker could read it when it was last examined
 	misspelt       sync.Map             // the paths of files with misspelt names that a warning has named
 	app            *http1.Server

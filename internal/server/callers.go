@@ -129,7 +129,7 @@ func (b *broker) callersStatus() (status []admin.Caller, problems []string) {
 	for _, caller := range current.Callers {
 		status = append(status, admin.Caller{
 			Name: caller.Name, Accounts: caller.Accounts, Expires: caller.Expires.UTC(),
-			Curl: b.usage.Curl + curlCallerKeyOption(b.config, caller),
+			Curl: b.connectionInfo.Curl + curlCallerKeyOption(b.config, caller),
 		})
 	}
 	return status, current.Problems

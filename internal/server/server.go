@@ -65,7 +65,7 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 		zap.String("api", c.APIURL), zap.String("token_url", c.TokenURL), zap.String("version", options.Build.Version),
 		zap.Int("max_connections", b.limits.app))
 	b.followAccountServers(ctx, network, l.Intercept != nil)
-	b.usage = UsageInstructions(c, l.App[0])
+	b.connectionInfo = ConnectionInfo(c, l.App[0])
 	go b.reloadOn(ctx, options.Reload)
 	go b.warnExpiringDaily(ctx)
 	options.OnListening(l)

@@ -28,8 +28,8 @@ func shellWord(posix, powerShell string) string {
 	return posix
 }
 
-// UsageInstructions returns how apps on this machine call the broker on one of its listeners. Curl lacks the access key.
-func UsageInstructions(c config.Config, app net.Listener) admin.ConnectionInfo {
+// ConnectionInfo returns how apps on this machine call the broker on one of its listeners. Curl lacks the access key.
+func ConnectionInfo(c config.Config, app net.Listener) admin.ConnectionInfo {
 	curl, host := CurlCommand, LocalAddress(app)
 	if app.Addr().Network() == "unix" {
 		curl, host = CurlCommand+" --unix-socket "+host, "localhost"
@@ -43,15 +43,15 @@ func UsageInstructions(c config.Config, app net.Listener) admin.ConnectionInfo {
 	return admin.ConnectionInfo{API: c.APIURL, URL: externalScheme(c) + "://" + host, Curl: curl}
 }
 
-// usageWithAccessKey returns how apps call the broker, with an access key if they need one.
-func (b *broker) usageWithAccessKey() *admin.ConnectionInfo {
+// connectionInfoWithKey returns how apps call the broker, with an access key if they need one.
+func (b *broker) connectionInfoWithKey() *admin.ConnectionInfo {
 	var callers []*access.Caller
 	if b.callers != nil {
 		callers = b.callers.current.Load().Callers
 	}
-	usage := b.usage
-	usage.Curl += CurlAccessKeyOption(b.config, callers)
-	return &usage
+	info := b.connectionInfo
+	info.Curl += CurlAccessKeyOption(b.config, callers)
+	return &info
 }
 
 // LocalAddress returns the address at which programs on this machine reach a listener.

@@ -20,7 +20,7 @@ type listenerAt struct {
 
 func (l listenerAt) Addr() net.Addr { return l.address }
 
-func TestUsageHasWhatListenerNeeds(t *testing.T) {
+func TestConnectionInfoHasWhatListenerNeeds(t *testing.T) {
 	t.Parallel()
 	tcp := func(ip string) net.Addr { return &net.TCPAddr{IP: net.ParseIP(ip), Port: 8080} }
 	for name, test := range map[string]struct {
@@ -46,7 +46,7 @@ func TestUsageHasWhatListenerNeeds(t *testing.T) {
 				test.curl = strings.NewReplacer("curl", "curl.exe", "head -n 1", "Get-Content -TotalCount 1", "$BROKER", "$env:BROKER").Replace(test.curl)
 			}
 			want := admin.ConnectionInfo{API: "https://api.example", URL: test.url, Curl: test.curl}
-			got := server.UsageInstructions(test.config, listenerAt{address: test.address})
+			got := server.ConnectionInfo(test.config, listenerAt{address: test.address})
 			if got.Curl += server.CurlAccessKeyOption(test.config, nil); got != want {
 				t.Errorf("got %+v, want %+v", got, want)
 			}
