@@ -254,6 +254,19 @@ func TestATruncatedAnswerIsReadOverTCP(t *testing.T) {
 	}
 }
 
+// An answer over TCP is whole: one that says otherwise does not mean that the host has no address.
+func TestATruncatedAnswerOverTCPIsMalformed(t *testing.T) {
+	server := &fakeServer{reply: func(_ string, asked dnsmessage.Message) []dnsmessage.Message {
+		answer := answerTo(asked)
+		answer.Truncated = true
+		return []dnsmessage.Message{answer}
+	}}
+	addresses, err := server.newResolver().LookupNetIP(t.Context(), "api.example")
+	if got := describe(addresses, err); !strings.Contains(got, "malformed") {
+		t.Errorf("got %q, want that the answer is malformed", got)
+	}
+}
+
 func TestForgedAnswersAreSkipped(t *testing.T) {
 	server := &fakeServer{reply: func(_ string, asked dnsmessage.Message) []dnsmessage.Message {
 		otherID := ofKind(asked, a("api.example.", "192.0.2.66", 60))
