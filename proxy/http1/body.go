@@ -48,9 +48,9 @@ const (
 type bodySection uint8
 
 const (
-	chunkSize bodySection = iota
+	chunkSizeSection bodySection = iota
 	dataSection
-	chunkEnd
+	chunkEndSection
 	trailerSection
 )
 
@@ -64,7 +64,7 @@ func (b *body) reset(how framing, length int64) {
 	case how == byClose:
 		b.remaining = math.MaxInt64
 	case how != byLength:
-		b.section = chunkSize
+		b.section = chunkSizeSection
 	case length == 0:
 		b.err = io.EOF
 	}
@@ -95,7 +95,7 @@ func (b *body) Read(p []byte) (n int, err error) {
 			b.err = err
 		}
 		if b.section == dataSection && b.remaining == 0 {
-			if b.section = chunkEnd; b.framing == byLength {
+			if b.section = chunkEndSection; b.framing == byLength {
 				b.err = io.EOF
 			}
 		}
@@ -142,7 +142,7 @@ func (b *body) line() (line []byte, ok bool) {
 	unread := b.buffer.unread()
 	limit := maxChunkLine
 	switch b.section {
-	case chunkEnd:
+	case chunkEndSection:
 		limit = 0
 	case trailerSection:
 		limit = int(b.remaining)
@@ -161,7 +161,7 @@ func (b *body) line() (line []byte, ok bool) {
 
 func (b *body) parseLine(line []byte) {
 	switch b.section {
-	case chunkSize:
+	case chunkSizeSection:
 		size, ok := parseChunkSize(line, b.framing == byLenientChunks)
 		b.overhead = max(0, b.overhead+int64(len(line))-exemptLine-2*size)
 		switch {
@@ -172,8 +172,8 @@ func (b *body) parseLine(line []byte) {
 		default:
 			b.section, b.remaining = dataSection, size
 		}
-	case chunkEnd:
-		b.section = chunkSize
+	case chunkEndSection:
+		b.section = chunkSizeSection
 	case trailerSection:
 		if len(line) == 0 {
 			b.err = io.EOF

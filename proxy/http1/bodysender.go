@@ -12,8 +12,8 @@ import (
 // ErrRequestBody is returned by RoundTrip if the request's Stream failed or ended early. It wraps the error of the stream.
 var ErrRequestBody = errors.New("the request body broke off")
 
-// errRefused means that the final response came before the body was to be sent.
-var errRefused = errors.New("the upstream answered before the request body was sent")
+// errAnsweredEarly means that the final response came before the body was to be sent.
+var errAnsweredEarly = errors.New("the upstream answered before the request body was sent")
 
 // continueTimeout is how long "100 Continue" is awaited: RFC 9110 section 10.1.1 requires that it is not awaited for ever.
 const continueTimeout = time.Second
@@ -111,7 +111,7 @@ func (s *bodySender) run() error {
 		select {
 		case wanted := <-s.continueReceived:
 			if !wanted {
-				return errRefused
+				return errAnsweredEarly
 			}
 		case <-timer.C:
 		}
@@ -130,7 +130,7 @@ func (s *bodySender) send() error {
 	chunked := s.length < 0
 	for remaining := s.length; ; {
 		out := b[:0]
-		space := chunkSpace(out)
+		space := chunkDataSpace(out)
 		if !chunked {
 			space = b[:min(chunkBufferSize, remaining)]
 		}

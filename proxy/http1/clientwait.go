@@ -19,24 +19,24 @@ func (c clock) now() int64 { return int64(time.Since(c.started)) + 1 }
 type clientWait struct {
 	clock clock
 
-	// reading and writing are when the current wait began, by the clock; 0 without one, and evictedMark once the
+	// reading and writing are when the current wait began, by the clock; 0 without one, and waitEvicted once the
 	// server has decided to close the connection. They are changed by compare-and-swap, so that a client whose bytes have
 	// arrived and a server that wants to close can never both win.
 	reading, writing atomic.Int64
 
 	rank atomic.Int32 // a rank
 
-	// blockedFor is how long, in nanoseconds, reads have been blocked with less than minProgress to show for it, which is received
+	// blockedFor is how long, in nanoseconds, reads have been blocked with less than minBodyProgress to show for it, which is received
 	// bytes. That the upstream is slow to take a body does not count.
 	blockedFor int64
 	received   int
 }
 
-const evictedMark = -1
+const waitEvicted = -1
 
-// minProgress is how many bytes of a body must arrive for blockedFor to begin again. If one byte were enough, one byte now and then
+// minBodyProgress is how many bytes of a body must arrive for blockedFor to begin again. If one byte were enough, one byte now and then
 // would keep a connection forever.
-const minProgress = 4 << 10
+const minBodyProgress = 4 << 10
 
 // errEvicted is returned for a connection that was closed to make room.
 var errEvicted = &net.OpError{Op: "read", Err: net.ErrClosed}
@@ -64,7 +64,7 @@ func (w *clientWait) block(read func() (int, error)) (int, error) {
 func (w *clientWait) postpone() bool {
 	for {
 		since := w.reading.Load()
-		if since == evictedMark {
+		if since == waitEvicted {
 			return false
 		}
 		if w.reading.CompareAndSwap(since, w.clock.now()) {

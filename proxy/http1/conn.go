@@ -168,13 +168,13 @@ func (c *conn) readHeader() error {
 	return err
 }
 
-// deadlineSlack is how much earlier than IdleTimeout an idle connection may be closed: setting the deadline for each request
+// idleDeadlineSlack is how much earlier than IdleTimeout an idle connection may be closed: setting the deadline for each request
 // would cost more than reading the time.
-const deadlineSlack = time.Second
+const idleDeadlineSlack = time.Second
 
 func (c *conn) setIdleDeadline() {
 	now := time.Now()
-	if left := c.deadline.Sub(now); left < c.server.IdleTimeout-deadlineSlack || left > c.server.IdleTimeout {
+	if left := c.deadline.Sub(now); left < c.server.IdleTimeout-idleDeadlineSlack || left > c.server.IdleTimeout {
 		c.setDeadline(now.Add(c.server.IdleTimeout))
 	}
 }
@@ -258,11 +258,11 @@ func (c *conn) endRequest() bool {
 	}
 }
 
-// maxDiscard is how much of an unread body, or of what follows a refused request, is read and discarded, so that the client
+// maxDiscardedBody is how much of an unread body, or of what follows a refused request, is read and discarded, so that the client
 // can read the response: closing a connection with unread data resets it.
 const (
-	maxDiscard    = 256 << 10
-	lingerTimeout = 500 * time.Millisecond // for a connection that is to be closed
+	maxDiscardedBody = 256 << 10
+	lingerTimeout    = 500 * time.Millisecond // for a connection that is to be closed
 )
 
 // discardBody reads the rest of the body, so that what follows it is the next request.
@@ -272,7 +272,7 @@ func (c *conn) discardBody() bool {
 	}
 	c.requestBody.prepareDiscard()
 	c.setDeadline(time.Now().Add(c.server.HeaderTimeout))
-	_, _ = io.CopyN(io.Discard, &c.body, maxDiscard) // however it ends, the end counts
+	_, _ = io.CopyN(io.Discard, &c.body, maxDiscardedBody) // however it ends, the end counts
 	if c.body.complete() {
 		return true
 	}
@@ -289,11 +289,11 @@ func (c *conn) linger() {
 		return
 	}
 	c.setDeadline(time.Now().Add(lingerTimeout))
-	_, _ = io.CopyN(io.Discard, c.stream, maxDiscard) // however it ends, the connection is closed
+	_, _ = io.CopyN(io.Discard, c.stream, maxDiscardedBody) // however it ends, the connection is closed
 }
 
-// recordHandshake is the first byte of a TLS connection: RFC 8446 section 5.1. No request begins with it.
-const recordHandshake = 22
+// tlsHandshakeRecord is the first byte of a TLS connection: RFC 8446 section 5.1. No request begins with it.
+const tlsHandshakeRecord = 22
 
 // enterTunnel continues inside the tunnel that a CONNECT has opened: with TLS, if the client begins that.
 func (c *conn) enterTunnel() bool {
@@ -307,27 +307,27 @@ func (c *conn) enterTunnel() bool {
 	if len(c.buffer.unread()) == 0 && c.readHeader() != nil {
 		return false
 	}
-	if c.buffer.unread()[0] != recordHandshake {
+	if c.buffer.unread()[0] != tlsHandshakeRecord {
 		return true
 	}
-	inner := &earlyConn{c.stream, io.MultiReader(bytes.NewReader(bytes.Clone(c.buffer.unread())), c.stream)}
+	inner := &prefixedConn{c.stream, io.MultiReader(bytes.NewReader(bytes.Clone(c.buffer.unread())), c.stream)}
 	c.stream = tls.Server(inner, config)
 	c.buffer.release()
 	c.poller = nil // it reads from the connection below
 	return c.handshake()
 }
 
-// earlyConn is a connection from which some bytes have been read already.
-type earlyConn struct {
+// prefixedConn is a connection from which some bytes have been read already.
+type prefixedConn struct {
 	net.Conn
 	reader io.Reader
 }
 
 // Read implements net.Conn.
-func (c *earlyConn) Read(p []byte) (int, error) { return c.reader.Read(p) }
+func (c *prefixedConn) Read(p []byte) (int, error) { return c.reader.Read(p) }
 
 // CloseWrite is for linger.
-func (c *earlyConn) CloseWrite() error { return closeWrite(c.Conn) }
+func (c *prefixedConn) CloseWrite() error { return closeWrite(c.Conn) }
 
 func closeWrite(c net.Conn) error {
 	if half, ok := c.(interface{ CloseWrite() error }); ok {
@@ -378,7 +378,7 @@ func socketOf(conn net.Conn) net.Conn {
 // goroutine.
 func (c *conn) closeIf(in phase, atLeast time.Duration) {
 	since := c.wait.reading.Load()
-	if phase(c.phase.Load()) == in && since > 0 && c.server.clock.now()-since >= int64(atLeast) && c.wait.reading.CompareAndSwap(since, evictedMark) {
+	if phase(c.phase.Load()) == in && since > 0 && c.server.clock.now()-since >= int64(atLeast) && c.wait.reading.CompareAndSwap(since, waitEvicted) {
 		go func() { // the end of TLS waits for a client that does not read
 			_ = c.stream.Close()
 			c.closePassThrough()

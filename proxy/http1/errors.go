@@ -31,7 +31,7 @@ var (
 		"Let the client use HTTP/1.1, without prior knowledge of HTTP/2."}
 	errTarget = &RequestError{"target", http.StatusBadRequest, "the request target is not a valid path or URL",
 		"Send a path that begins with a slash, and percent-encode what RFC 3986 requires: a percent sign itself is %25."}
-	errField = &RequestError{"field", http.StatusBadRequest,
+	errFieldLine = &RequestError{"field", http.StatusBadRequest,
 		"a line of the request's header is not a name, a colon and a value",
 		"Put the colon directly after the name, and use only the characters of RFC 9110 section 5.1 in the name."}
 	errContentLength = &RequestError{"content-length", http.StatusBadRequest,

@@ -5,31 +5,31 @@ import (
 	"time"
 )
 
-// evictionTimeout is how long a client may block the server before its connection can be closed to make room. Without it, an
+// stallTimeout is how long a client may block the server before its connection can be closed to make room. Without it, an
 // app that opens more connections at once than there may be would lose some on which its requests are just arriving, and of
 // many busy transfers one would be cut for a pause of microseconds.
-const evictionTimeout = 250 * time.Millisecond
+const stallTimeout = 250 * time.Millisecond
 
 // Clients that are just faster than that, each with an endless transfer, could hold all connections for as long as they like.
-// So once a new connection has waited for overloadWait, clients have only overloadEvictionTimeout: enough for one that takes
+// So once a new connection has waited for overloadWait, clients have only overloadStallTimeout: enough for one that takes
 // and sends what is ready, and too short for one that does so in small portions. This lasts for overloadPeriod, since evicted
 // clients come back.
 const (
-	overloadWait            = time.Second
-	overloadEvictionTimeout = 20 * time.Millisecond
-	overloadPeriod          = 10 * time.Second
+	overloadWait         = time.Second
+	overloadStallTimeout = 20 * time.Millisecond
+	overloadPeriod       = 10 * time.Second
 )
 
-// evictionTimeoutFor returns the eviction timeout in favour of a connection that was accepted at a time.
-func (s *Server) evictionTimeoutFor(accepted time.Time) time.Duration {
+// stallTimeoutFor returns the eviction timeout in favour of a connection that was accepted at a time.
+func (s *Server) stallTimeoutFor(accepted time.Time) time.Duration {
 	now := s.clock.now()
 	if time.Since(accepted) >= overloadWait {
 		s.lastOverload.Store(now)
 	}
 	if last := s.lastOverload.Load(); last > 0 && now-last < int64(overloadPeriod) {
-		return overloadEvictionTimeout
+		return overloadStallTimeout
 	}
-	return evictionTimeout
+	return stallTimeout
 }
 
 // evictSlowest closes the connection on which the server has waited longest for its client, and at least for the timeout. It
@@ -105,5 +105,5 @@ func (a evictableConn) before(b evictableConn) bool {
 
 // claim reserves the connection for eviction, unless its client was faster.
 func (a evictableConn) claim() bool {
-	return a.clock == nil || a.clock.CompareAndSwap(a.since, evictedMark)
+	return a.clock == nil || a.clock.CompareAndSwap(a.since, waitEvicted)
 }

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// watchDelay is how long a request is served before the server begins to watch whether the client is still there. Most
+// goneWatchDelay is how long a request is served before the server begins to watch whether the client is still there. Most
 // requests are faster, and need no second goroutine.
-const watchDelay = 10 * time.Millisecond
+const goneWatchDelay = 10 * time.Millisecond
 
-// maxEarly is how much of later requests is read while one is served. Behind more, the end of the connection is not seen.
-const maxEarly = 4 << 10
+// maxReadAhead is how much of later requests is read while one is served. Behind more, the end of the connection is not seen.
+const maxReadAhead = 4 << 10
 
 // goneWatch notices that the client of a request goes away while the request is served: after its body was read, and while the client
 // waits for "100 Continue".
@@ -41,9 +41,9 @@ func (w *goneWatch) arm() {
 	}
 	w.armed = true
 	if w.timer == nil {
-		w.timer = time.AfterFunc(watchDelay, w.run)
+		w.timer = time.AfterFunc(goneWatchDelay, w.run)
 	} else {
-		w.timer.Reset(watchDelay)
+		w.timer.Reset(goneWatchDelay)
 	}
 }
 
@@ -60,7 +60,7 @@ func (w *goneWatch) run() {
 	w.mu.Unlock()
 	defer close(ended)
 	var part [64]byte
-	for len(w.early) < maxEarly {
+	for len(w.early) < maxReadAhead {
 		n, err := w.conn.stream.Read(part[:])
 		w.mu.Lock()
 		w.early = append(w.early, part[:n]...)

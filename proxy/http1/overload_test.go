@@ -66,14 +66,14 @@ func TestLongerWaitCounts(t *testing.T) {
 		c := b.dial()
 		c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
 		_ = b.dial()
-		time.Sleep(evictionTimeout - 1)
+		time.Sleep(stallTimeout - 1)
 		if len(b.evicted) > 0 {
 			t.Error("closed too early")
 		}
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if len(b.evicted) != 1 {
-			t.Errorf("not closed after %s", evictionTimeout)
+			t.Errorf("not closed after %s", stallTimeout)
 		}
 	})
 }

@@ -31,9 +31,9 @@ func (s *Server) ClosePassThrough(isOver func(tunnel any) bool) {
 	}
 }
 
-// passThroughIdle is how long a tunnel that passes through may be idle once Shutdown has been called: an exchange that cannot
+// passThroughIdleTimeout is how long a tunnel that passes through may be idle once Shutdown has been called: an exchange that cannot
 // be seen may be waiting for its response.
-const passThroughIdle = 5 * time.Second
+const passThroughIdleTimeout = 5 * time.Second
 
 // run copies in both directions until both have ended. An end is forwarded, so that the other direction can go on; a failure ends
 // both.

@@ -28,7 +28,7 @@ func newPoller(conn net.Conn) poller {
 		}
 		return nil
 	}
-	below, ok := secure.NetConn().(*switchableConn)
+	below, ok := secure.NetConn().(*pollableConn)
 	if !ok || below.poll == nil {
 		return nil
 	}
@@ -49,18 +49,18 @@ func (poll poller) nothingToRead(b []byte) bool {
 	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// switchableConn is a connection below TLS that can be switched to reading without waiting.
-type switchableConn struct {
+// pollableConn is a connection below TLS that can be switched to reading without waiting.
+type pollableConn struct {
 	net.Conn
 	poll    poller
 	polling bool
 }
 
 // NetConn returns the connection below.
-func (c *switchableConn) NetConn() net.Conn { return c.Conn }
+func (c *pollableConn) NetConn() net.Conn { return c.Conn }
 
 // Read implements net.Conn.
-func (c *switchableConn) Read(p []byte) (int, error) {
+func (c *pollableConn) Read(p []byte) (int, error) {
 	if c.polling {
 		return c.poll(p)
 	}

@@ -152,7 +152,7 @@ func (s connReader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := c.wait.block(func() (int, error) { return c.stream.Read(p) })
-	if c.wait.received >= minProgress {
+	if c.wait.received >= minBodyProgress {
 		c.wait.restart()
 	}
 	return n, err

@@ -110,7 +110,7 @@ func checkFieldLine(line []byte) *RequestError {
 			break
 		}
 	}
-	return errField
+	return errFieldLine
 }
 
 // parse parses a complete header that scan has checked.

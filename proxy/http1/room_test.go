@@ -13,8 +13,8 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// evictionTimeout is how long the server waits for a client before its connection can be closed to make room.
-const evictionTimeout = 250 * time.Millisecond
+// stallTimeout is how long the server waits for a client before its connection can be closed to make room.
+const stallTimeout = 250 * time.Millisecond
 
 // hold is a handler that answers /simple at once, /slow after a minute, /much with as much as the client reads, and anything else
 // never.
@@ -186,13 +186,13 @@ func TestDrippingDoesNotPreventEviction(t *testing.T) {
 				c := b.dial()
 				c.send(test.begin)
 				for range 10 {
-					time.Sleep(evictionTimeout / 5)
+					time.Sleep(stallTimeout / 5)
 					c.send(test.drip)
 				}
 				second := b.dial()
 				go func() { _, _ = io.WriteString(second, simple) }()
 				for range 2 {
-					time.Sleep(evictionTimeout / 5)
+					time.Sleep(stallTimeout / 5)
 					if _, err := io.WriteString(c, test.drip); (err == nil) != test.kept {
 						t.Fatalf("%v", err)
 					}
@@ -229,7 +229,7 @@ func TestSlowUpstreamIsNotTheClientsFault(t *testing.T) {
 		next <- struct{}{}
 		synctest.Wait()
 		second := b.dial()
-		time.Sleep(evictionTimeout - 1)
+		time.Sleep(stallTimeout - 1)
 		if !c.isOpen() || len(b.evicted) > 0 {
 			t.Error("closed before it was waited for long enough")
 		}
@@ -321,9 +321,9 @@ func TestEachWaitHasItsOwnTime(t *testing.T) {
 			inBubble(t, 1, hold, func(t *testing.T, b *bubble) {
 				c := b.dial()
 				bring(c)
-				time.Sleep(evictionTimeout / 2)
+				time.Sleep(stallTimeout / 2)
 				_ = b.dial()
-				time.Sleep(evictionTimeout/2 - 1)
+				time.Sleep(stallTimeout/2 - 1)
 				if len(b.evicted) > 0 || !c.isOpen() {
 					t.Error("closed too early")
 				}

@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// noFraming is the length of a message without a field that frames it.
-const noFraming = -2
+// omitFraming is the length of a message without a field that frames it.
+const omitFraming = -2
 
 // appendRequest appends the header of a request: RFC 9112 sections 2.1 and 3.
 func appendRequest(b []byte, r *ClientRequest) []byte {
@@ -20,7 +20,7 @@ func appendRequest(b []byte, r *ClientRequest) []byte {
 	}
 	if length == 0 && r.Method != http.MethodPost && r.Method != http.MethodPut && r.Method != http.MethodPatch &&
 		!r.Fields.Has("Content-Length") && !r.Fields.Has("Transfer-Encoding") {
-		length = noFraming // a length of 0 is not expected
+		length = omitFraming // a length of 0 is not expected
 	}
 	return append(appendFields(b, r.Fields, length), "\r\n"...)
 }
@@ -28,7 +28,7 @@ func appendRequest(b []byte, r *ClientRequest) []byte {
 // appendFields appends field lines. Those that frame the body (RFC 9112 section 6) are replaced by one for its length, or for -1
 // by that for chunks, in the place of the first of them, or last.
 func appendFields(b []byte, fields Fields, length int64) []byte {
-	framed := length == noFraming
+	framed := length == omitFraming
 	for i := range fields {
 		switch field := &fields[i]; {
 		case !EqualFold(field.Name, "Content-Length") && !EqualFold(field.Name, "Transfer-Encoding"):
@@ -66,8 +66,8 @@ const (
 	maxChunkData = 0xffff
 )
 
-// chunkSpace returns where in the free capacity of b the data of a chunk can be put before appendChunk.
-func chunkSpace(b []byte) []byte {
+// chunkDataSpace returns where in the free capacity of b the data of a chunk can be put before appendChunk.
+func chunkDataSpace(b []byte) []byte {
 	free := b[len(b):cap(b)]
 	free = free[:min(len(free), chunkHead+maxChunkData+chunkTail)] // behind a large header there may be more
 	if len(free) <= chunkHead+chunkTail {
@@ -76,7 +76,7 @@ func chunkSpace(b []byte) []byte {
 	return free[chunkHead : len(free)-chunkTail]
 }
 
-// appendChunk appends a chunk of the n bytes that were put into chunkSpace: RFC 9112 section 7.1.
+// appendChunk appends a chunk of the n bytes that were put into chunkDataSpace: RFC 9112 section 7.1.
 func appendChunk(b []byte, n int) []byte {
 	if n == 0 {
 		return b // it would be the last one
@@ -89,5 +89,5 @@ func appendChunk(b []byte, n int) []byte {
 // appendLastChunk appends the last chunk, and the trailer section.
 func appendLastChunk(b []byte, trailer Fields) []byte {
 	b = append(b, "0\r\n"...)
-	return append(appendFields(b, trailer, noFraming), "\r\n"...)
+	return append(appendFields(b, trailer, omitFraming), "\r\n"...)
 }

@@ -46,7 +46,7 @@ type Server struct {
 	draining    atomic.Bool // Shutdown or Close was called
 	forceClosed bool        // Close was called
 
-	lastOverload atomic.Int64 // when a connection last waited long to be admitted: see evictionTimeoutFor
+	lastOverload atomic.Int64 // when a connection last waited long to be admitted: see stallTimeoutFor
 	date         atomic.Pointer[dateValue]
 }
 
@@ -68,7 +68,7 @@ func (s *Server) Serve(l net.Listener) error {
 		}
 		c := newConn(s, accepted)
 		for came := time.Now(); !s.admit(c); {
-			if !s.awaitRemoval(s.evictSlowest(s.evictionTimeoutFor(came))) {
+			if !s.awaitRemoval(s.evictSlowest(s.stallTimeoutFor(came))) {
 				_ = accepted.Close() // it was never served
 				return ErrServerClosed
 			}
@@ -182,11 +182,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	over, late := time.NewTimer(idleGrace), time.NewTimer(firstRequestTimeout)
 	defer over.Stop()
 	defer late.Stop()
-	again := time.NewTicker(passThroughIdle / 5)
+	again := time.NewTicker(passThroughIdleTimeout / 5)
 	defer again.Stop()
 	closeIdle := func(c *conn) {
 		c.closeIf(phaseIdle, minIdle)
-		c.closeIf(phasePassThrough, passThroughIdle)
+		c.closeIf(phasePassThrough, passThroughIdleTimeout)
 	}
 	for s.closeConns(closeIdle) {
 		select {

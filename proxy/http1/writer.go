@@ -49,7 +49,7 @@ func (w *ResponseWriter) WriteInformational(status int, reason string, fields Fi
 		return nil
 	}
 	w.appendStatusLine(status, reason)
-	w.out = append(appendFields(w.out, fields, noFraming), "\r\n"...)
+	w.out = append(appendFields(w.out, fields, omitFraming), "\r\n"...)
 	return w.Flush()
 }
 
@@ -61,19 +61,19 @@ func (w *ResponseWriter) WriteHead(status int, reason string, length int64) {
 	w.headWritten = true
 	r := &w.conn.request
 	isLast := w.conn.requestBody.responseBegins()
-	w.closing = w.closing || w.Close || isLast || w.conn.server.draining.Load() || r.ContentLength > maxDiscard && !r.Body.Complete()
+	w.closing = w.closing || w.Close || isLast || w.conn.server.draining.Load() || r.ContentLength > maxDiscardedBody && !r.Body.Complete()
 	framed := length
 	switch {
 	case status == http.StatusNoContent: // RFC 9110 section 8.6
-		w.framing, framed = noBody, noFraming
+		w.framing, framed = noBody, omitFraming
 	case r.Method == http.MethodHead, status == http.StatusNotModified:
 		if w.framing = noBody; length < 0 {
-			framed = noFraming
+			framed = omitFraming
 		}
 	case length >= 0:
 		w.framing, w.remaining = byLength, length
 	case r.MinorVersion == 0:
-		w.framing, w.closing, framed = byClose, true, noFraming
+		w.framing, w.closing, framed = byClose, true, omitFraming
 	default:
 		w.framing = byChunks
 	}
@@ -176,7 +176,7 @@ func (w *ResponseWriter) ReadFrom(body ResponseBody) (n int64, err error) {
 func (w *ResponseWriter) freeSpace() []byte {
 	w.ensureBuffer()
 	if w.framing == byChunks {
-		return chunkSpace(w.out)
+		return chunkDataSpace(w.out)
 	}
 	return w.out[len(w.out):cap(w.out)]
 }
