@@ -6,7 +6,6 @@ import (
 	"io"
 	"math"
 	"strconv"
-	"strings"
 )
 
 // Limits for those parts of a chunked body that are not its data.
@@ -180,12 +179,12 @@ func (b *body) parseLine(line []byte) {
 			return
 		}
 		b.remaining -= int64(len(line) + len("\r\n"))
-		if b.remaining < 0 || !consistsOf(line, textByte) || checkFieldLine(line) != nil {
+		field, ok := parseField(string(line), "")
+		if b.remaining < 0 || !ok || !consistsOf(line, textByte) {
 			b.err = ErrChunk
 			return
 		}
-		name, value, _ := strings.Cut(string(line), ":")
-		b.trailer.Add(name, trimOWS(value))
+		b.trailer = append(b.trailer, field)
 	}
 }
 

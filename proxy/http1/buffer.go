@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"bytes"
 	"io"
 	"sync"
 )
@@ -25,6 +26,26 @@ func (b *buffer) consume(n int) {
 	if b.start += n; b.start == b.end {
 		b.release()
 	}
+}
+
+// cutLines removes the complete lines of a header, up to an empty one, which ends it, and returns them. Only limit bytes count.
+func (b *buffer) cutLines(limit int) string {
+	unread, length := b.unread(), 0
+	unread = unread[:min(len(unread), limit)]
+	for {
+		end := bytes.IndexByte(unread[length:], '\n')
+		if end < 0 {
+			break
+		}
+		line := unread[length : length+end]
+		length += end + 1
+		if len(line) == 0 || len(line) == 1 && line[0] == '\r' {
+			break
+		}
+	}
+	lines := string(unread[:length])
+	b.consume(length)
+	return lines
 }
 
 // release empties the buffer.

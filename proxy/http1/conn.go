@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -53,7 +52,6 @@ func newConn(s *Server, accepted net.Conn) *conn {
 	c.body.buffer = &c.buffer
 	c.body.from = connReader{c}
 	c.requestBody.conn, c.writer.conn, c.goneWatch.conn = c, c, c
-	c.resetRequest()
 	return c
 }
 
@@ -71,15 +69,7 @@ func (c *conn) serve() {
 		if !c.endRequest() {
 			return
 		}
-		c.resetRequest()
 	}
-}
-
-// resetRequest releases what belonged to a request: most connections are idle most of the time.
-func (c *conn) resetRequest() {
-	c.request = Request{Fields: c.request.Fields.Reuse()}
-	c.body.reset(byLength, 0)
-	c.writer = ResponseWriter{Fields: c.writer.Fields.Reuse(), conn: c}
 }
 
 // callHandler calls the handler. A panic ends only this connection.
@@ -116,7 +106,7 @@ func (c *conn) handshake() bool {
 	case errors.As(err, &plain) && plain.Conn != nil && consistsOf(plain.RecordHeader[:4], targetByte|textByte):
 		c.stream = plain.Conn // "GET /": a client that was given an http URL understands only this answer
 		_ = c.stream.SetWriteDeadline(c.deadline)
-		c.startRequest("", errPlainHTTP)
+		c.refuse(errPlainHTTP)
 		c.callHandler()
 		c.endRequest()
 	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), c.server.OnHandshakeError == nil:
@@ -128,7 +118,7 @@ func (c *conn) handshake() bool {
 
 // awaitRequest waits for the next request. It reports false if the connection has ended or must be closed.
 func (c *conn) awaitRequest() bool {
-	var scanner requestHeadChecker
+	c.resetRequest()
 	if phase(c.phase.Load()) == phaseServing {
 		c.phase.Store(uint32(phaseIdle))
 		if c.server.draining.Load() {
@@ -137,24 +127,24 @@ func (c *conn) awaitRequest() bool {
 		c.wait.restart()
 		c.setIdleDeadline()
 	}
-	for {
-		length, malformed := scanner.scan(c.buffer.unread())
+	for parser := (requestParser{}); ; {
+		complete, malformed := parser.parse(&c.request, &c.buffer)
 		switch {
 		case malformed != nil:
-			c.startRequest(methodOf(c.buffer.unread()), malformed)
+			c.refuse(malformed)
 			return true
-		case length > 0:
-			c.parseRequest(length, scanner)
+		case complete:
+			c.prepareRequest()
 			return true
 		}
-		started := len(c.buffer.unread()) > scanner.begin
+		started := parser.lines > 0 || len(c.buffer.unread()) > 0
 		if started && phase(c.phase.Swap(uint32(phaseServing))) != phaseServing {
 			c.setDeadline(time.Now().Add(c.server.HeaderTimeout)) // for the whole header
 			c.wait.restart()
 		}
 		if err := c.readHeader(); err != nil {
 			if started && errors.Is(err, os.ErrDeadlineExceeded) {
-				c.startRequest(methodOf(c.buffer.unread()), errHeaderTimeout)
+				c.refuse(errHeaderTimeout)
 				return true
 			}
 			return false
@@ -185,19 +175,22 @@ func (c *conn) setDeadline(at time.Time) {
 	_ = c.stream.SetReadDeadline(at) // fails only if the next read fails too
 }
 
-// parseRequest parses a complete header, and prepares the body.
-func (c *conn) parseRequest(length int, scanned requestHeadChecker) {
-	text := string(c.buffer.unread()[scanned.begin:length])
-	c.buffer.consume(length)
+// resetRequest prepares for a request, and releases what belonged to the last one: most connections are idle most of the time.
+func (c *conn) resetRequest() {
+	c.request = Request{MinorVersion: 1, Fields: c.request.Fields.Reuse(), Body: &c.requestBody, Conn: c.accepted, Tunnel: c.tunnel, conn: c}
+	_, c.request.Secure = c.stream.(handshaker)
+	c.body.reset(byLength, 0)
+	c.requestBody.prepare()
+	c.requestBody.complete.Store(true)
+	c.writer = ResponseWriter{Fields: c.writer.Fields.Reuse(), conn: c}
+}
+
+// prepareRequest prepares a request whose header is complete.
+func (c *conn) prepareRequest() {
+	c.phase.Store(uint32(phaseServing))
 	c.wait.rank.Store(int32(rankServed))
 	c.wait.restart()
-	c.startRequest("", nil)
 	r := &c.request
-	r.Fields = slices.Grow(r.Fields, scanned.lines) // to grow while parsing would take more memory
-	if malformed := r.parse(text); malformed != nil {
-		c.startRequest(r.Method, malformed)
-		return
-	}
 	c.writer.closing = r.Method == http.MethodConnect || r.Fields.endsConnection(r.MinorVersion)
 	switch {
 	case r.Method == http.MethodConnect: // what follows is not HTTP
@@ -217,25 +210,16 @@ func (c *conn) parseRequest(length int, scanned requestHeadChecker) {
 	}
 }
 
-// startRequest begins a request. malformed is nil if it is well-formed.
-func (c *conn) startRequest(method string, malformed *RequestError) {
-	c.phase.Store(uint32(phaseServing))
-	c.request = Request{Method: method, MinorVersion: 1, Fields: c.request.Fields[:0], Body: &c.requestBody, Malformed: malformed,
-		Conn: c.accepted, Tunnel: c.tunnel, conn: c}
-	_, c.request.Secure = c.stream.(handshaker)
-	c.requestBody.prepare()
-	c.requestBody.complete.Store(true)
-	c.writer.closing = malformed != nil
-}
-
-// methodOf returns the method in an incomplete header, or "": a response to HEAD has no body, whatever else is wrong.
-func methodOf(head []byte) string {
-	const longest = 32
-	method, _, found := bytes.Cut(bytes.TrimPrefix(head, []byte("\r\n")), []byte{' '})
-	if !found || len(method) > longest || !consistsOf(method, tokenByte) {
-		return ""
+// refuse makes the request a malformed one.
+func (c *conn) refuse(malformed *RequestError) {
+	method := c.request.Method
+	if len(method) > maxMalformedMethod {
+		method = ""
 	}
-	return string(method)
+	c.phase.Store(uint32(phaseServing))
+	c.resetRequest()
+	c.request.Method, c.request.Malformed = method, malformed
+	c.writer.closing = true
 }
 
 // endRequest completes the response. It reports whether the connection can be used for the next request.
@@ -299,7 +283,6 @@ const tlsHandshakeRecord = 22
 func (c *conn) enterTunnel() bool {
 	config := c.writer.tunnelTLS
 	c.tunnel = c.writer.tunnel
-	c.resetRequest()
 	c.phase.Store(uint32(phaseNew))
 	c.wait.restart()
 	c.setDeadline(time.Now().Add(c.server.HeaderTimeout))

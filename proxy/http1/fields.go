@@ -14,6 +14,13 @@ type Field struct {
 	Value string // without whitespace around it
 }
 
+// parseField parses a field line, whose bytes are text: RFC 9112 section 5. The bytes in trim may be between name and colon.
+func parseField(line, trim string) (field Field, ok bool) {
+	name, value, found := strings.Cut(line, ":")
+	name = strings.TrimRight(name, trim)
+	return Field{name, trimOWS(value)}, found && consistsOf(name, tokenByte)
+}
+
 // Fields are the field lines of a header or trailer section, in the order in which they arrived. Names are compared in any
 // case. The zero value has no fields.
 type Fields []Field

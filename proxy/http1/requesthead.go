@@ -2,8 +2,10 @@ package http1
 
 import (
 	"bytes"
+	"cmp"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"etrusted-broker/internal/hostport"
@@ -13,121 +15,132 @@ import (
 const (
 	maxRequestHeader = 64 << 10
 	maxRequestLines  = 4096
+	// maxMalformedMethod is the length of the longest method that a malformed request is said to have.
+	maxMalformedMethod = 32
 )
 
-// requestHeadChecker checks the lines of a request's header while they arrive, so that a malformed one is refused at once. The
-// zero value is at the beginning.
-type requestHeadChecker struct {
-	checked int // bytes
-	line    int // where the current line begins
-	lines   int // complete lines; the request line is the first
-	begin   int // where the request line begins
+// requestParser parses the header of a request while it arrives, so that a malformed one is refused at once. The zero value is at the
+// beginning.
+type requestParser struct {
+	size    int // of the lines so far, in bytes
+	lines   int // the request line is the first
+	checked int // bytes of the line that is not complete yet
 }
 
-// scan continues with a header of which head is all that has arrived. It returns the length of the header, with its empty
-// line, once it is complete, and 0 before.
-func (s *requestHeadChecker) scan(head []byte) (length int, _ *RequestError) {
-	head = head[:min(len(head), maxRequestHeader)]
+// parse takes what has arrived of a header from b. It reports whether the header is complete.
+func (p *requestParser) parse(r *Request, b *buffer) (complete bool, _ *RequestError) {
 	for {
-		for s.checked < len(head) && byteClasses[head[s.checked]]&textByte != 0 {
-			s.checked++
+		text := b.cutLines(maxRequestHeader - p.size)
+		if text == "" {
+			return false, p.checkRest(r, b.unread())
 		}
-		switch rest := head[s.checked:]; {
-		case len(rest) == 0 || len(rest) == 1 && rest[0] == '\r':
-			if len(head) == maxRequestHeader {
-				return 0, errTooLong
+		if n := strings.Count(text, "\n"); n > cap(r.Fields)-len(r.Fields) {
+			r.Fields = slices.Grow(r.Fields, max(n, 3*len(r.Fields))) // append would take more memory
+		}
+		for line := range strings.Lines(text) {
+			p.size += len(line)
+			line = strings.TrimSuffix(line, "\r\n")
+			if p.lines == 0 {
+				r.Method = methodOf(line)
 			}
-			return 0, nil
-		case rest[0] != '\r' && rest[0] != '\n':
-			return 0, errControlCharacter
-		case rest[0] == '\n' || rest[1] != '\n':
-			return 0, errLineEnd // RFC 9112 section 2.2 lets a recipient accept these; a server behind it may not
+			if err := checkText(line); err != nil {
+				return false, err
+			}
+			if line == "" && p.lines > 0 {
+				return true, r.check()
+			}
+			if err := p.parseLine(r, line); err != nil {
+				return false, err
+			}
 		}
-		line := head[s.line:s.checked]
-		s.checked += len("\r\n")
-		s.line = s.checked
-		if len(line) == 0 && s.lines > 0 {
-			return s.checked, nil
-		}
-		if err := s.checkLine(line); err != nil {
-			return 0, err
-		}
+		p.checked = 0
 	}
 }
 
-// checkLine checks a complete line, without its CR LF.
-func (s *requestHeadChecker) checkLine(line []byte) *RequestError {
-	switch {
-	case s.lines > 0:
-		if s.lines++; s.lines > maxRequestLines {
-			return errTooLong
+// checkRest checks the beginning of the next line.
+func (p *requestParser) checkRest(r *Request, rest []byte) *RequestError {
+	if p.lines == 0 {
+		r.Method = methodOf(string(rest[:min(len(rest), maxMalformedMethod+1)]))
+	}
+	rest = rest[:min(len(rest), maxRequestHeader-p.size)]
+	text := bytes.TrimSuffix(rest, []byte{'\r'})
+	if err := checkText(text[p.checked:]); err != nil {
+		return err
+	}
+	if p.checked = len(text); p.size+len(rest) == maxRequestHeader {
+		return errTooLong
+	}
+	return nil
+}
+
+// methodOf returns the method at the beginning of a request line, or "": a response to HEAD has no body, whatever else is wrong.
+func methodOf(line string) string {
+	method, _, found := strings.Cut(line, " ")
+	if !found || len(method) > maxMalformedMethod || !consistsOf(method, tokenByte) {
+		return ""
+	}
+	return method
+}
+
+// checkText checks a line without its CR LF. A CR or LF in it is an error: RFC 9112 section 2.2 lets a recipient accept some, but a
+// server behind it may not.
+func checkText[T string | []byte](line T) *RequestError {
+	for i := range len(line) {
+		switch b := line[i]; {
+		case byteClasses[b]&textByte != 0:
+		case b == '\r' || b == '\n':
+			return errLineEnd
+		default:
+			return errControlCharacter
 		}
-		return checkFieldLine(line)
-	case len(line) > 0:
-		s.lines = 1
-		return checkRequestLine(line)
-	case s.begin > 0:
+	}
+	return nil
+}
+
+func (p *requestParser) parseLine(r *Request, line string) *RequestError {
+	switch {
+	case line == "" && p.size > len("\r\n"):
 		return errEmptyLines
+	case line == "": // one is allowed: RFC 9112 section 2.2
+	case p.lines == 0:
+		p.lines = 1
+		return r.parseRequestLine(line)
+	case p.lines == maxRequestLines:
+		return errTooLong
+	case line[0] == ' ' || line[0] == '\t':
+		return errFolding // RFC 9112 section 5.2
 	default:
-		s.begin = s.checked // one empty line is allowed: RFC 9112 section 2.2
-		return nil
+		p.lines++
+		field, ok := parseField(line, "")
+		if !ok {
+			return errFieldLine
+		}
+		r.Fields = append(r.Fields, field)
 	}
+	return nil
 }
 
-// checkRequestLine checks a request line: RFC 9112 section 3.
-func checkRequestLine(line []byte) *RequestError {
-	method, rest, _ := bytes.Cut(line, []byte{' '})
-	target, version, _ := bytes.Cut(rest, []byte{' '})
-	if !consistsOf(method, tokenByte) || !consistsOf(target, targetByte) {
+// parseRequestLine parses a request line: RFC 9112 section 3.
+func (r *Request) parseRequestLine(line string) *RequestError {
+	method, rest, _ := strings.Cut(line, " ")
+	target, version, _ := strings.Cut(rest, " ")
+	if !consistsOf(method, tokenByte) {
 		return errRequestLine
 	}
+	major, minor, ok := http.ParseHTTPVersion(version)
+	r.Method, r.Target, r.MinorVersion = method, target, minor
 	switch {
-	case !isVersion(string(version)):
+	case !ok || !consistsOf(target, targetByte):
 		return errRequestLine
-	case version[5] != '1' || version[7] > '1':
+	case major != 1 || minor > 1:
 		return errVersion
 	}
 	return nil
 }
 
-// isVersion reports whether text is an HTTP-version: RFC 9112 section 2.3.
-func isVersion(text string) bool {
-	return len(text) == len("HTTP/1.1") && text[:5] == versionPrefix && isDigit(text[5]) && text[6] == '.' && isDigit(text[7])
-}
-
-func isDigit(b byte) bool { return '0' <= b && b <= '9' }
-
-// checkFieldLine checks a field line: RFC 9112 section 5. Its bytes are text, which is all that a value needs.
-func checkFieldLine(line []byte) *RequestError {
-	if line[0] == ' ' || line[0] == '\t' {
-		return errFolding // section 5.2
-	}
-	for i, b := range line {
-		if byteClasses[b]&tokenByte == 0 {
-			if b == ':' && i > 0 { // no whitespace before it: section 5.1
-				return nil
-			}
-			break
-		}
-	}
-	return errFieldLine
-}
-
-// parse parses a complete header that scan has checked.
-func (r *Request) parse(head string) *RequestError {
-	line, rest, _ := strings.Cut(head, "\r\n")
-	r.Method, line, _ = strings.Cut(line, " ")
-	r.Target, line, _ = strings.Cut(line, " ")
-	r.MinorVersion = int(line[len(line)-1] - '0')
-	for rest != "\r\n" {
-		line, rest, _ = strings.Cut(rest, "\r\n")
-		name, value, _ := strings.Cut(line, ":")
-		r.Fields = append(r.Fields, Field{name, trimOWS(value)})
-	}
-	if err := r.checkTarget(); err != nil {
-		return err
-	}
-	return r.parseFraming()
+// check checks a header of which each line is well-formed.
+func (r *Request) check() *RequestError {
+	return cmp.Or(r.checkTarget(), r.parseFraming(), r.parseExpect(), r.checkTrailer())
 }
 
 // checkTarget checks the request target: RFC 9112 section 3.2.
@@ -165,10 +178,6 @@ func (r *Request) parseFraming() *RequestError {
 		case EqualFold(name, "Host"):
 			r.Host = field.Value
 			hosts++
-		case EqualFold(name, "Expect") && r.MinorVersion > 0 && !r.parseExpect(field.Value):
-			return errUnsupportedExpectation
-		case EqualFold(name, "Trailer") && !validTrailer(field.Value):
-			return errTrailer
 		case EqualFold(name, "Content-Length"):
 			var ok bool
 			if r.ContentLength, ok = parseDecimal(field.Value); !ok || lengths > 0 {
@@ -193,25 +202,22 @@ func (r *Request) parseFraming() *RequestError {
 	return nil
 }
 
-// parseExpect takes a line of the Expect field: RFC 9110 section 10.1.1.
-func (r *Request) parseExpect(value string) bool {
-	for element := range strings.SplitSeq(value, ",") {
-		switch element = trimOWS(element); {
-		case EqualFold(element, "100-continue"):
-			r.ExpectContinue = true
-		case element != "":
-			return false
+// parseExpect parses the Expect field, which HTTP/1.0 does not have: RFC 9110 section 10.1.1.
+func (r *Request) parseExpect() *RequestError {
+	for expectation := range r.Fields.Elements("Expect") {
+		if r.ExpectContinue = r.MinorVersion > 0; r.ExpectContinue && !EqualFold(expectation, "100-continue") {
+			return errUnsupportedExpectation
 		}
 	}
-	return true
+	return nil
 }
 
-// validTrailer reports whether the Trailer field names no field by which a message is framed: RFC 9110 section 6.5.1.
-func validTrailer(value string) bool {
-	for name := range strings.SplitSeq(value, ",") {
-		if name = trimOWS(name); EqualFold(name, "Content-Length") || EqualFold(name, "Transfer-Encoding") || EqualFold(name, "Trailer") {
-			return false
+// checkTrailer checks that the Trailer field names no field by which a message is framed: RFC 9110 section 6.5.1.
+func (r *Request) checkTrailer() *RequestError {
+	for name := range r.Fields.Elements("Trailer") {
+		if EqualFold(name, "Content-Length") || EqualFold(name, "Transfer-Encoding") || EqualFold(name, "Trailer") {
+			return errTrailer
 		}
 	}
-	return true
+	return nil
 }

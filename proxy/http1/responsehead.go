@@ -1,7 +1,7 @@
 package http1
 
 import (
-	"bytes"
+	"net/http"
 	"strings"
 )
 
@@ -31,79 +31,46 @@ var (
 // responseHead is the header of a response: status line and field lines.
 type responseHead struct {
 	ClientResponse
+	size         int // of the lines so far, in bytes
 	minorVersion int // of HTTP/1: 0 or 1
 	chunked      bool
 	close        bool // the connection ends with this response
 }
 
-// versionPrefix is the beginning of a response.
-const versionPrefix = "HTTP/"
-
-// responseHeadFinder looks for the end of a response's header. The zero value is at the beginning.
-type responseHeadFinder struct{ line int } // where the current line begins
-
-// scan continues with a header of which head is all that has arrived. It returns the length of the header, with its empty
-// line, once it is complete, and 0 before. What cannot be a response is an error at once: more may never arrive.
-func (s *responseHeadFinder) scan(head []byte) (length int, _ error) {
-	head = head[:min(len(head), maxResponseHeader)]
-	if n := min(len(head), len(versionPrefix)); string(head[:n]) != versionPrefix[:n] {
-		return 0, errStatusLine
-	}
-	for {
-		end := bytes.IndexByte(head[s.line:], '\n') // without a CR too: RFC 9112 section 2.2
-		if end < 0 {
-			break
-		}
-		line := head[s.line : s.line+end]
-		first := s.line == 0
-		s.line += end + 1
-		if len(line) == 0 || line[0] == '\r' {
-			return s.line, nil // parse checks the line
-		}
-		if first && s.line == len(head) {
-			var h responseHead
-			if text, _ := cutLine(string(line)); h.parseStatusLine(text) != nil {
-				return 0, errStatusLine
-			}
-		}
-	}
-	if len(head) == maxResponseHeader {
-		return 0, errResponseTooLong
-	}
-	return 0, nil
-}
-
-// parse parses a complete header. fields is an empty slice to append to.
-func (h *responseHead) parse(head string, fields Fields) error {
-	*h = responseHead{ClientResponse: ClientResponse{Fields: fields, ContentLength: -1}}
-	line, rest := cutLine(head)
-	if err := h.parseStatusLine(line); err != nil {
-		return err
-	}
-	for {
-		line, rest = cutLine(rest)
+// parse takes what has arrived of a header from b. It reports whether the header is complete. What cannot be a response is an error
+// at once: more may never arrive.
+func (h *responseHead) parse(b *buffer) (complete bool, err error) {
+	text := b.cutLines(maxResponseHeader - h.size)
+	h.size += len(text)
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r") // without a CR too: RFC 9112 section 2.2
 		switch {
-		case line == "" && rest == "":
-			return h.parseFraming()
-		case len(h.Fields) >= maxResponseFields:
-			return errResponseTooLong
+		case h.Status == 0:
+			err = h.parseStatusLine(line)
+		case line == "":
+			return true, h.parseFraming()
+		case len(h.Fields) == maxResponseFields:
+			err = errResponseTooLong
+		default:
+			err = h.parseFieldLine(line)
 		}
-		if err := h.parseFieldLine(line); err != nil {
-			return err
+		if err != nil {
+			return false, err
 		}
 	}
-}
-
-// cutLine cuts a line off a header.
-func cutLine(head string) (line, rest string) {
-	line, rest, _ = strings.Cut(head, "\n")
-	return strings.TrimSuffix(line, "\r"), rest
+	switch rest := string(b.unread()[:min(len(b.unread()), len("HTTP/"))]); {
+	case h.Status == 0 && !strings.HasPrefix("HTTP/", rest):
+		return false, errStatusLine
+	case h.size+len(b.unread()) >= maxResponseHeader:
+		return false, errResponseTooLong
+	}
+	return false, nil
 }
 
 // parseStatusLine parses a status line: RFC 9112 section 4. The reason may be missing, and so may the space before it.
 func (h *responseHead) parseStatusLine(line string) error {
 	version, rest, _ := strings.Cut(line, " ")
-	if !isVersion(version) {
+	if _, _, ok := http.ParseHTTPVersion(version); !ok {
 		return errStatusLine
 	}
 	if version >= "HTTP/1.1" {
@@ -132,12 +99,11 @@ func (h *responseHead) parseFieldLine(line string) error {
 		last.Value = trimOWS(last.Value + " " + trimOWS(line))
 		return nil
 	}
-	name, value, found := strings.Cut(line, ":")
-	name = strings.TrimRight(name, " \t")
-	if !found || !consistsOf(name, tokenByte) {
+	field, ok := parseField(line, " \t")
+	if !ok {
 		return errResponseField
 	}
-	h.Fields = append(h.Fields, Field{name, trimOWS(value)})
+	h.Fields = append(h.Fields, field)
 	return nil
 }
 

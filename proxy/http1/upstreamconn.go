@@ -149,24 +149,18 @@ func (u *upstreamConn) receive(r *ClientRequest) error {
 
 // readHead reads the header of a response.
 func (u *upstreamConn) readHead() error {
-	for scanner := (responseHeadFinder{}); ; {
-		length, err := scanner.scan(u.buffer.unread())
-		if err != nil {
+	u.head = responseHead{ClientResponse: ClientResponse{Fields: u.head.Fields[:0], ContentLength: -1}}
+	for {
+		if complete, err := u.head.parse(&u.buffer); complete || err != nil {
 			return err
-		}
-		if length > 0 {
-			head := string(u.buffer.unread()[:length])
-			u.buffer.consume(length)
-			return u.head.parse(head, u.head.Fields[:0])
 		}
 		switch err := u.buffer.fill(u.conn); {
 		case errors.Is(err, io.EOF):
 			return io.ErrUnexpectedEOF
 		case err != nil:
 			return err
-		default:
-			u.responseBegan = true
 		}
+		u.responseBegan = true
 	}
 }
 
