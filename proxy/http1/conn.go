@@ -210,7 +210,7 @@ func (c *conn) prepareRequest() {
 	}
 }
 
-// refuse makes the request a malformed one.
+// refuse makes the request a malformed one. It keeps its method: a response to HEAD has no body, whatever else is wrong.
 func (c *conn) refuse(malformed *RequestError) {
 	method := c.request.Method
 	if len(method) > maxMalformedMethod {

@@ -40,16 +40,10 @@ func (p *requestParser) parse(r *Request, b *buffer) (complete bool, _ *RequestE
 		for line := range strings.Lines(text) {
 			p.size += len(line)
 			line = strings.TrimSuffix(line, "\r\n")
-			if p.lines == 0 {
-				r.Method = methodOf(line)
-			}
-			if err := checkText(line); err != nil {
-				return false, err
-			}
 			if line == "" && p.lines > 0 {
-				return true, r.check()
+				return true, cmp.Or(r.checkTarget(), r.parseFraming(), r.parseExpect(), r.checkTrailer())
 			}
-			if err := p.parseLine(r, line); err != nil {
+			if err := cmp.Or(checkText(line), p.parseLine(r, line)); err != nil {
 				return false, err
 			}
 		}
@@ -60,7 +54,7 @@ func (p *requestParser) parse(r *Request, b *buffer) (complete bool, _ *RequestE
 // checkRest checks the beginning of the next line.
 func (p *requestParser) checkRest(r *Request, rest []byte) *RequestError {
 	if p.lines == 0 {
-		r.Method = methodOf(string(rest[:min(len(rest), maxMalformedMethod+1)]))
+		_ = r.parseRequestLine(string(rest[:min(len(rest), maxMalformedMethod+1)])) // if more never arrives, the method is known
 	}
 	rest = rest[:min(len(rest), maxRequestHeader-p.size)]
 	text := bytes.TrimSuffix(rest, []byte{'\r'})
@@ -71,15 +65,6 @@ func (p *requestParser) checkRest(r *Request, rest []byte) *RequestError {
 		return errTooLong
 	}
 	return nil
-}
-
-// methodOf returns the method at the beginning of a request line, or "": a response to HEAD has no body, whatever else is wrong.
-func methodOf(line string) string {
-	method, _, found := strings.Cut(line, " ")
-	if !found || len(method) > maxMalformedMethod || !consistsOf(method, tokenByte) {
-		return ""
-	}
-	return method
 }
 
 // checkText checks a line without its CR LF. A CR or LF in it is an error: RFC 9112 section 2.2 lets a recipient accept some, but a
@@ -122,9 +107,9 @@ func (p *requestParser) parseLine(r *Request, line string) *RequestError {
 
 // parseRequestLine parses a request line: RFC 9112 section 3.
 func (r *Request) parseRequestLine(line string) *RequestError {
-	method, rest, _ := strings.Cut(line, " ")
+	method, rest, found := strings.Cut(line, " ")
 	target, version, _ := strings.Cut(rest, " ")
-	if !consistsOf(method, tokenByte) {
+	if !found || !consistsOf(method, tokenByte) {
 		return errRequestLine
 	}
 	major, minor, ok := http.ParseHTTPVersion(version)
@@ -136,11 +121,6 @@ func (r *Request) parseRequestLine(line string) *RequestError {
 		return errVersion
 	}
 	return nil
-}
-
-// check checks a header of which each line is well-formed.
-func (r *Request) check() *RequestError {
-	return cmp.Or(r.checkTarget(), r.parseFraming(), r.parseExpect(), r.checkTrailer())
 }
 
 // checkTarget checks the request target: RFC 9112 section 3.2.
