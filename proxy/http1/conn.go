@@ -19,7 +19,7 @@ type conn struct {
 	stream   net.Conn // the same, or the TLS connection within the tunnel that the client has opened
 	tunnel   any
 	wait     clientWait
-	phase    atomic.Uint32 // a phase
+	phase    atomic.Int32
 
 	buffer buffer       // what was read from stream and not consumed
 	poller socketPoller // of stream; nil without one
@@ -36,11 +36,12 @@ type conn struct {
 	passThrough atomic.Pointer[passThrough] // nil until the tunnel is opened
 }
 
-// phase is what a connection does.
-type phase uint32
-
+// These are values of conn.phase.
 const (
-	phaseNew         phase = iota // it has not begun a request yet
+	phaseNew         int32 = iota // it has not begun a request yet
+	phaseHeader                   // it has begun its first request, whose header is not complete
+	phaseClosing                  // its last response was sent
+	phaseTunnel                   // it has opened a tunnel, and not begun a request in it; from here on it has sent a complete header
 	phaseServing                  // it has begun a request, and the response is not complete
 	phaseIdle                     // it is between two requests
 	phasePassThrough              // it is a tunnel that passes through
@@ -48,7 +49,6 @@ const (
 
 func newConn(s *Server, accepted net.Conn) *conn {
 	c := &conn{server: s, accepted: accepted, stream: accepted, poller: newSocketPoller(accepted)}
-	c.wait.clock = s.clock
 	c.body.buffer = &c.buffer
 	c.body.from = connReader{c}
 	c.requestBody.conn, c.writer.conn, c.goneWatch.conn = c, c, c
@@ -97,7 +97,7 @@ func (c *conn) handshake() bool {
 		return true
 	}
 	_ = c.stream.SetWriteDeadline(c.deadline) // if it fails, so does the handshake
-	_, err := c.wait.block(func() (int, error) { return 0, secure.Handshake() })
+	_, err := c.block(func() (int, error) { return 0, secure.Handshake() })
 	if err == nil {
 		return c.stream.SetWriteDeadline(time.Time{}) == nil
 	}
@@ -119,14 +119,15 @@ func (c *conn) handshake() bool {
 // awaitRequest waits for the next request. It reports false if the connection has ended or must be closed.
 func (c *conn) awaitRequest() bool {
 	c.resetRequest()
-	if phase(c.phase.Load()) == phaseServing {
-		c.phase.Store(uint32(phaseIdle))
+	if c.phase.Load() == phaseServing {
+		c.phase.Store(phaseIdle)
 		if c.server.draining.Load() {
 			return false // Shutdown may have looked before the phase changed
 		}
 		c.wait.restart()
 		c.setIdleDeadline()
 	}
+	started := false
 	for parser := (requestParser{}); ; {
 		complete, malformed := parser.parse(&c.request, &c.buffer)
 		switch {
@@ -137,8 +138,11 @@ func (c *conn) awaitRequest() bool {
 			c.prepareRequest()
 			return true
 		}
-		started := parser.lines > 0 || len(c.buffer.unread()) > 0
-		if started && phase(c.phase.Swap(uint32(phaseServing))) != phaseServing {
+		if !started && (parser.lines > 0 || len(c.buffer.unread()) > 0) {
+			started = true
+			if !c.phase.CompareAndSwap(phaseNew, phaseHeader) {
+				c.phase.Store(phaseServing)
+			}
 			c.setDeadline(time.Now().Add(c.server.HeaderTimeout)) // for the whole header
 			c.wait.restart()
 		}
@@ -154,7 +158,7 @@ func (c *conn) awaitRequest() bool {
 
 // readHeader reads a part of a header.
 func (c *conn) readHeader() error {
-	_, err := c.wait.block(func() (int, error) { return 0, c.buffer.await(c.stream, c.poller) })
+	_, err := c.block(func() (int, error) { return 0, c.buffer.await(c.stream, c.poller) })
 	return err
 }
 
@@ -187,8 +191,7 @@ func (c *conn) resetRequest() {
 
 // prepareRequest prepares a request whose header is complete.
 func (c *conn) prepareRequest() {
-	c.phase.Store(uint32(phaseServing))
-	c.wait.rank.Store(int32(rankServed))
+	c.phase.Store(phaseServing)
 	c.wait.restart()
 	r := &c.request
 	c.writer.closing = r.Method == http.MethodConnect || r.Fields.endsConnection(r.MinorVersion)
@@ -216,7 +219,6 @@ func (c *conn) refuse(malformed *RequestError) {
 	if len(method) > maxMalformedMethod {
 		method = ""
 	}
-	c.phase.Store(uint32(phaseServing))
 	c.resetRequest()
 	c.request.Method, c.request.Malformed = method, malformed
 	c.writer.closing = true
@@ -266,7 +268,10 @@ func (c *conn) discardBody() bool {
 
 // linger lets the client read the response before the connection is closed, if it may still be sending.
 func (c *conn) linger() {
-	c.wait.rank.Store(int32(rankClosing))
+	c.phase.Store(phaseClosing)
+	if !c.wait.reading.CompareAndSwap(0, waitLingering) {
+		return
+	}
 	// What the client may be sending is not read any more.
 	maySend := c.request.Malformed != nil || c.request.Method == http.MethodConnect || !c.body.complete() || len(c.buffer.unread()) > 0
 	if !maySend || closeWrite(c.stream) != nil {
@@ -283,7 +288,7 @@ const tlsHandshakeRecord = 22
 func (c *conn) enterTunnel() bool {
 	config := c.writer.tunnelTLS
 	c.tunnel = c.writer.tunnel
-	c.phase.Store(uint32(phaseNew))
+	c.phase.Store(phaseTunnel)
 	c.wait.restart()
 	c.setDeadline(time.Now().Add(c.server.HeaderTimeout))
 	// A client may send the first bytes of the tunnel before it has the response.
@@ -327,22 +332,20 @@ func (c *conn) close() {
 	if !c.panicked {
 		c.buffer.release()
 	}
+	c.closeStream()
+}
+
+// closeStream closes the connection as it should be. With TLS that waits for a client that does not read.
+func (c *conn) closeStream() {
 	_ = c.stream.Close()
-	c.closePassThrough()
+	c.passThrough.Load().close()
 	c.server.remove(c)
 }
 
-func (c *conn) closePassThrough() {
-	if p := c.passThrough.Load(); p != nil {
-		p.close()
-	}
-}
-
-// evict closes the connection at once. To end TLS as it should be would mean to wait for a client that makes the server wait.
-// It may be called from any goroutine.
+// evict closes the connection at once. It may be called from any goroutine.
 func (c *conn) evict() {
 	_ = socketOf(c.accepted).Close()
-	c.closePassThrough()
+	c.passThrough.Load().close()
 	c.server.remove(c)
 }
 
@@ -357,15 +360,17 @@ func socketOf(conn net.Conn) net.Conn {
 	}
 }
 
-// closeIf closes the connection if it waits for the client in a phase, and has done so for some time. It may be called from any
-// goroutine.
-func (c *conn) closeIf(in phase, atLeast time.Duration) {
-	since := c.wait.reading.Load()
-	if phase(c.phase.Load()) == in && since > 0 && c.server.clock.now()-since >= int64(atLeast) && c.wait.reading.CompareAndSwap(since, waitEvicted) {
-		go func() { // the end of TLS waits for a client that does not read
-			_ = c.stream.Close()
-			c.closePassThrough()
-			c.server.remove(c)
-		}()
+// closeIdle closes the connection if Shutdown, which has begun at a time, no longer waits for it. It may be called from any goroutine.
+func (c *conn) closeIdle(shutdown time.Duration) {
+	since := c.wait.reading.Load() // before the phase: a later one has another wait
+	phase, idle := c.phase.Load(), time.Duration(since)
+	if phase == phaseNew || phase == phaseTunnel {
+		idle = max(idle, shutdown)
+	}
+	if since > 0 && c.server.now()-idle >= shutdownGrace[phase] && c.wait.reading.CompareAndSwap(since, waitEvicted) {
+		go c.closeStream()
 	}
 }
+
+// hasSentHeader reports whether the client has ever sent a complete header.
+func (c *conn) hasSentHeader() bool { return c.phase.Load() >= phaseTunnel }

@@ -20,32 +20,26 @@ const (
 	overloadPeriod       = 10 * time.Second
 )
 
-// stallTimeoutFor returns the eviction timeout in favour of a connection that was accepted at a time.
-func (s *Server) stallTimeoutFor(accepted time.Time) time.Duration {
-	now := s.clock.now()
-	if time.Since(accepted) >= overloadWait {
-		s.lastOverload.Store(now)
+// evictSlowest closes the connection on which the server has waited longest for its client, unless the client is within its timeout,
+// in favour of a connection that came at a time. It returns when it is worth looking again.
+func (s *Server) evictSlowest(came time.Duration) time.Duration {
+	now, timeout := s.now(), stallTimeout
+	if now-came >= overloadWait {
+		s.lastOverload.Store(int64(now))
 	}
-	if last := s.lastOverload.Load(); last > 0 && now-last < int64(overloadPeriod) {
-		return overloadStallTimeout
+	if last := s.lastOverload.Load(); last > 0 && now-time.Duration(last) < overloadPeriod {
+		timeout = overloadStallTimeout
 	}
-	return stallTimeout
-}
-
-// evictSlowest closes the connection on which the server has waited longest for its client, and at least for the timeout. It
-// returns when it is worth looking again.
-func (s *Server) evictSlowest(timeout time.Duration) time.Duration {
-	now := s.clock.now()
 	for {
-		worst := s.slowest()
-		if worst.conn == nil {
+		slowest := s.slowest()
+		if slowest.conn == nil {
 			return timeout // the server waits for no client
 		}
-		if waited := time.Duration(now - worst.since); waited < timeout && worst.rank != rankClosing {
+		if waited := now - time.Duration(slowest.since); waited < timeout {
 			return timeout - waited
 		}
-		if worst.claim() {
-			worst.conn.evict()
+		if slowest.clock.CompareAndSwap(slowest.since, waitEvicted) { // or else its client was faster
+			slowest.conn.evict()
 			if s.OnEvict != nil {
 				s.OnEvict()
 			}
@@ -54,56 +48,30 @@ func (s *Server) evictSlowest(timeout time.Duration) time.Duration {
 	}
 }
 
-// slowest returns the candidate that is to be closed first. Its conn is nil if there is no candidate.
-func (s *Server) slowest() (worst evictableConn) {
+// stall is a wait for a client.
+type stall struct {
+	conn  *conn
+	clock *atomic.Int64 // one of its clientWait
+	since int64
+}
+
+// slowest returns the longest wait, preferably for a client that never sent a complete header. Its conn is nil if there is none.
+func (s *Server) slowest() (worst stall) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
-		if next, ok := c.candidate(); ok && (worst.conn == nil || next.before(worst)) {
-			worst = next
+		for _, clock := range [...]*atomic.Int64{&c.wait.reading, &c.wait.writing} {
+			if next := (stall{c, clock, clock.Load()}); next.since > 0 && (worst.conn == nil || next.before(worst)) {
+				worst = next
+			}
 		}
 	}
 	return worst
 }
 
-// evictableConn is a connection on which the server waits for the client.
-type evictableConn struct {
-	conn  *conn
-	rank  evictionRank
-	clock *atomic.Int64
-	since int64
-}
-
-// evictionRank is the order in which connections are closed.
-type evictionRank int32
-
-const (
-	rankClosing   evictionRank = iota - 1 // the last response was sent
-	rankNoRequest                         // it never sent a complete header
-	rankServed
-)
-
-func (c *conn) candidate() (evictableConn, bool) {
-	w := &c.wait
-	order, reading, writing := evictionRank(w.rank.Load()), w.reading.Load(), w.writing.Load()
-	switch {
-	case order == rankClosing:
-		return evictableConn{conn: c, rank: order}, true
-	case writing > 0 && (reading <= 0 || writing < reading):
-		return evictableConn{conn: c, rank: order, clock: &w.writing, since: writing}, true
-	default:
-		return evictableConn{conn: c, rank: order, clock: &w.reading, since: reading}, reading > 0
-	}
-}
-
-func (a evictableConn) before(b evictableConn) bool {
-	if a.rank != b.rank {
-		return a.rank < b.rank
+func (a stall) before(b stall) bool {
+	if sent := a.conn.hasSentHeader(); sent != b.conn.hasSentHeader() {
+		return !sent
 	}
 	return a.since < b.since
-}
-
-// claim reserves the connection for eviction, unless its client was faster.
-func (a evictableConn) claim() bool {
-	return a.clock == nil || a.clock.CompareAndSwap(a.since, waitEvicted)
 }

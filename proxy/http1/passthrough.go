@@ -16,24 +16,12 @@ type passThrough struct {
 
 // ClosePassThrough closes those tunnels that pass through for which isOver returns true. tunnel is what OpenPassThrough was given.
 func (s *Server) ClosePassThrough(isOver func(tunnel any) bool) {
-	s.mu.Lock()
-	var open []*passThrough
-	for c := range s.conns {
-		if p := c.passThrough.Load(); p != nil {
-			open = append(open, p)
-		}
-	}
-	s.mu.Unlock()
-	for _, p := range open {
-		if isOver(p.tunnel) {
+	s.closeConns(func(c *conn) {
+		if p := c.passThrough.Load(); p != nil && isOver(p.tunnel) {
 			p.close()
 		}
-	}
+	})
 }
-
-// passThroughIdleTimeout is how long a tunnel that passes through may be idle once Shutdown has been called: an exchange that cannot
-// be seen may be waiting for its response.
-const passThroughIdleTimeout = 5 * time.Second
 
 // run copies in both directions until both have ended. An end is forwarded, so that the other direction can go on; a failure ends
 // both.
@@ -44,8 +32,8 @@ func (p *passThrough) run() {
 		return
 	}
 	c.setDeadline(time.Time{})
-	c.wait.reading.Store(c.wait.clock.now())
-	c.phase.Store(uint32(phasePassThrough))
+	c.wait.reading.Store(int64(c.server.now()))
+	c.phase.Store(phasePassThrough)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -67,7 +55,7 @@ func (p *passThrough) copy(to, from net.Conn, poller socketPoller, b *buffer) er
 				return err
 			}
 		}
-		if !p.conn.wait.postpone() {
+		if p.conn.wait.reading.Swap(int64(p.conn.server.now())) == waitEvicted {
 			return errEvicted
 		}
 		if _, err := to.Write(b.unread()); err != nil {
@@ -90,8 +78,11 @@ func (p *passThrough) end(failure error) {
 	}
 }
 
-// close ends both directions. It may be called from any goroutine.
+// close ends both directions. It may be called from any goroutine. p may be nil.
 func (p *passThrough) close() {
+	if p == nil {
+		return
+	}
 	_ = socketOf(p.conn.accepted).Close()
 	_ = socketOf(p.target).Close()
 }

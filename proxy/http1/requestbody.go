@@ -151,23 +151,9 @@ func (s connReader) Read(p []byte) (int, error) {
 	if err := c.requestBody.liftDeadline(); err != nil {
 		return 0, err
 	}
-	n, err := c.wait.block(func() (int, error) { return c.stream.Read(p) })
+	n, err := c.block(func() (int, error) { return c.stream.Read(p) })
 	if c.wait.received >= minBodyProgress {
 		c.wait.restart()
-	}
-	return n, err
-}
-
-// write writes to the client. Its errors mean that the client has gone.
-func (c *conn) write(p []byte) (int, error) {
-	since := c.wait.clock.now()
-	timed := c.wait.writing.CompareAndSwap(0, since) // otherwise another write waits for the same client
-	n, err := c.stream.Write(p)
-	if timed {
-		c.wait.writing.CompareAndSwap(since, 0)
-	}
-	if err != nil {
-		c.goneWatch.cancelRequest()
 	}
 	return n, err
 }

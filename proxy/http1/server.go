@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,9 +45,9 @@ type Server struct {
 	conns       map[*conn]struct{}
 	removed     chan struct{} // a connection was removed, or Serve has returned; one value is enough
 	closed      chan struct{} // closed by Shutdown and Close
-	clock       clock
-	draining    atomic.Bool // Shutdown or Close was called
-	forceClosed bool        // Close was called
+	zero        time.Time     // an hour before the first call of Serve
+	draining    atomic.Bool   // Shutdown or Close was called
+	forceClosed bool          // Close was called
 
 	lastOverload atomic.Int64 // when a connection last waited long to be admitted: see stallTimeoutFor
 	date         atomic.Pointer[dateValue]
@@ -67,10 +70,13 @@ func (s *Server) Serve(l net.Listener) error {
 			return err
 		}
 		c := newConn(s, accepted)
-		for came := time.Now(); !s.admit(c); {
-			if !s.awaitRemoval(s.evictSlowest(s.stallTimeoutFor(came))) {
+		for came := s.now(); !s.admit(c); {
+			select {
+			case <-s.closed:
 				_ = accepted.Close() // it was never served
 				return ErrServerClosed
+			case <-s.removed:
+			case <-time.After(s.evictSlowest(came)):
 			}
 		}
 		go c.serve()
@@ -122,9 +128,12 @@ func (s *Server) init() {
 	if s.conns == nil {
 		s.listeners, s.conns = map[*net.Listener]struct{}{}, map[*conn]struct{}{}
 		s.removed, s.closed = make(chan struct{}, 1), make(chan struct{})
-		s.clock = clock{time.Now()}
+		s.zero = time.Now().Add(-time.Hour)
 	}
 }
+
+// now returns the time since s.zero: it fits an atomic integer.
+func (s *Server) now() time.Duration { return time.Since(s.zero) }
 
 // admit adds a connection if there is room.
 func (s *Server) admit(c *conn) bool {
@@ -152,50 +161,33 @@ func (s *Server) signalRemoval() {
 	}
 }
 
-// awaitRemoval waits until a connection was removed, or some time has passed. It reports false if the server was closed.
-func (s *Server) awaitRemoval(atMost time.Duration) bool {
-	timer := time.NewTimer(atMost)
-	defer timer.Stop()
-	select {
-	case <-s.closed:
-		return false
-	case <-s.removed:
-	case <-timer.C:
-	}
-	return true
+// shutdownGrace is how long Shutdown waits for a connection in each phase, while the server waits for the client.
+var shutdownGrace = [...]time.Duration{
+	phaseClosing: math.MaxInt64,
+	phaseHeader:  math.MaxInt64,
+	phaseServing: math.MaxInt64,
+	// A new connection gets this much from the start of Shutdown: local clients need microseconds, and a connection that was opened
+	// in advance must not delay the shutdown.
+	phaseNew:    time.Second,
+	phaseTunnel: time.Second,
+	// On a busy connection the next request may be arriving, and would be lost.
+	phaseIdle: 100 * time.Millisecond,
+	// An exchange that cannot be seen may be waiting for its response.
+	phasePassThrough: 5 * time.Second,
 }
-
-// firstRequestTimeout is how long a new connection may take to begin its first request once Shutdown has been called. Local
-// clients need microseconds; a connection that was opened in advance must not delay the shutdown.
-const firstRequestTimeout = time.Second
-
-// idleGrace is how long Shutdown spares a connection that is idle between two requests: on a busy one the next request may be
-// arriving, and would be lost.
-const idleGrace = 100 * time.Millisecond
 
 // Shutdown closes the listeners and the idle connections, lets requests in flight finish, and returns when no connection is
 // left. A new connection gets a second to begin a request, and a tunnel that passes through may be idle for 5 s. If ctx is done
 // before, Shutdown returns its error, and connections stay open.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopAccepting()
-	minIdle := idleGrace
-	over, late := time.NewTimer(idleGrace), time.NewTimer(firstRequestTimeout)
-	defer over.Stop()
-	defer late.Stop()
-	again := time.NewTicker(passThroughIdleTimeout / 5)
-	defer again.Stop()
-	closeIdle := func(c *conn) {
-		c.closeIf(phaseIdle, minIdle)
-		c.closeIf(phasePassThrough, passThroughIdleTimeout)
-	}
-	for s.closeConns(closeIdle) {
+	began := s.now()
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for s.closeConns(func(c *conn) { c.closeIdle(began) }) {
 		select {
 		case <-s.removed:
-		case <-again.C:
-		case <-over.C:
-			minIdle = 0
-		case <-late.C:
-			s.closeConns(func(c *conn) { c.closeIf(phaseNew, 0) })
+		case <-ticker.C:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -227,11 +219,7 @@ func (s *Server) stopAccepting() {
 // closeConns calls a function for each connection, and reports whether there is one, or one may still be accepted.
 func (s *Server) closeConns(closeConn func(*conn)) (remaining bool) {
 	s.mu.Lock()
-	open := make([]*conn, 0, len(s.conns))
-	for c := range s.conns {
-		open = append(open, c)
-	}
-	accepting := len(s.listeners) > 0
+	open, accepting := slices.Collect(maps.Keys(s.conns)), len(s.listeners) > 0
 	s.mu.Unlock()
 	for _, c := range open {
 		closeConn(c)
