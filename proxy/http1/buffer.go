@@ -97,12 +97,3 @@ func (b *buffer) ensureSpace() {
 		*b = larger
 	}
 }
-
-// add appends bytes to what is unread.
-func (b *buffer) add(p []byte) {
-	for len(p) > 0 {
-		b.ensureSpace()
-		n := copy(b.bytes[b.end:], p)
-		b.end, p = b.end+n, p[n:]
-	}
-}

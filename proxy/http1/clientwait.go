@@ -63,7 +63,7 @@ func (c *conn) write(p []byte) (int, error) {
 		c.wait.writing.CompareAndSwap(since, 0)
 	}
 	if err != nil {
-		c.goneWatch.cancelRequest()
+		c.goneWatch.cancelRequest(err)
 	}
 	return n, err
 }

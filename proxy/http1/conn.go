@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -30,8 +31,11 @@ type conn struct {
 
 	body        body
 	request     Request
-	requestBody RequestBody
 	writer      ResponseWriter
+	continueMu  sync.Mutex // guards expecting, and is held while "100 Continue" is sent
+	expecting   bool       // the client waits for "100 Continue"
+	mu          sync.Mutex // guards who reads from the connection
+	requestBody RequestBody
 	goneWatch   goneWatch
 	passThrough atomic.Pointer[passThrough] // nil until the tunnel is opened
 }
@@ -50,7 +54,7 @@ const (
 func newConn(s *Server, accepted net.Conn) *conn {
 	c := &conn{server: s, accepted: accepted, stream: accepted, poller: newSocketPoller(accepted)}
 	c.body.buffer = &c.buffer
-	c.body.from = connReader{c}
+	c.body.from = c
 	c.requestBody.conn, c.writer.conn, c.goneWatch.conn = c, c, c
 	return c
 }
@@ -184,8 +188,6 @@ func (c *conn) resetRequest() {
 	c.request = Request{MinorVersion: 1, Fields: c.request.Fields.Reuse(), Body: &c.requestBody, Conn: c.accepted, Tunnel: c.tunnel, conn: c}
 	_, c.request.Secure = c.stream.(handshaker)
 	c.body.reset(byLength, 0)
-	c.requestBody.prepare()
-	c.requestBody.complete.Store(true)
 	c.writer = ResponseWriter{Fields: c.writer.Fields.Reuse(), conn: c}
 }
 
@@ -203,13 +205,14 @@ func (c *conn) prepareRequest() {
 	default:
 		c.body.reset(byLength, r.ContentLength)
 	}
-	if c.body.complete() {
-		c.goneWatch.arm()
-		return
+	unread := !c.body.complete()
+	if unread {
+		c.mu.Lock()
+		c.requestBody.unread, c.requestBody.headerDeadline = true, true
+		c.mu.Unlock()
 	}
-	c.requestBody.complete.Store(false)
-	if r.ExpectContinue {
-		c.requestBody.expect()
+	if c.expecting = unread && r.ExpectContinue; c.expecting || !unread {
+		c.goneWatch.arm()
 	}
 }
 
@@ -256,7 +259,6 @@ func (c *conn) discardBody() bool {
 	if c.body.complete() {
 		return true
 	}
-	c.requestBody.prepareDiscard()
 	c.setDeadline(time.Now().Add(c.server.HeaderTimeout))
 	_, _ = io.CopyN(io.Discard, &c.body, maxDiscardedBody) // however it ends, the end counts
 	if c.body.complete() {

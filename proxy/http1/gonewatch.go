@@ -3,8 +3,7 @@ package http1
 import (
 	"context"
 	"errors"
-	"io"
-	"sync"
+	"os"
 	"time"
 )
 
@@ -16,17 +15,14 @@ const goneWatchDelay = 10 * time.Millisecond
 const maxReadAhead = 4 << 10
 
 // goneWatch notices that the client of a request goes away while the request is served: after its body was read, and while the client
-// waits for "100 Continue".
+// waits for "100 Continue". The fields are guarded by conn.mu.
 type goneWatch struct {
 	conn *conn
 
-	mu       sync.Mutex
 	timer    *time.Timer
-	armed    bool
+	armed    bool          // nothing else reads from the connection
 	reading  chan struct{} // closed when the goroutine that reads has ended; nil without one
-	early    []byte        // what it has read: the beginning of later requests
-	failure  error         // of its Read, unless that was the end: a connection reports a reset only once
-	gone     bool
+	gone     error         // why the client has gone: io.EOF, or a failure, which a connection reports only once
 	canceler Canceler
 	context  context.Context
 	cancel   context.CancelFunc
@@ -34,88 +30,78 @@ type goneWatch struct {
 
 // arm begins to watch soon. Nothing must read from the connection until stop or disarm.
 func (w *goneWatch) arm() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.armed || w.gone {
+	w.conn.mu.Lock()
+	defer w.conn.mu.Unlock()
+	switch {
+	case w.armed || w.gone != nil:
 		return
-	}
-	w.armed = true
-	if w.timer == nil {
+	case w.timer == nil:
 		w.timer = time.AfterFunc(goneWatchDelay, w.run)
-	} else {
+	default:
 		w.timer.Reset(goneWatchDelay)
 	}
+	w.armed = true
 }
 
-// run waits for bytes of the client. It runs on the goroutine of the timer.
+// run reads what the client sends meanwhile: the beginning of later requests. It runs on the goroutine of the timer.
 func (w *goneWatch) run() {
-	w.mu.Lock()
-	if !w.armed || w.reading != nil {
-		w.mu.Unlock()
+	c := w.conn
+	c.mu.Lock()
+	if !w.armed || w.reading != nil { // the timer was stopped too late
+		c.mu.Unlock()
 		return
 	}
 	ended := make(chan struct{})
 	w.reading = ended
-	w.conn.setDeadline(time.Time{})
-	w.mu.Unlock()
+	c.setDeadline(time.Time{})
+	c.mu.Unlock()
 	defer close(ended)
-	var part [64]byte
-	for len(w.early) < maxReadAhead {
-		n, err := w.conn.stream.Read(part[:])
-		w.mu.Lock()
-		w.early = append(w.early, part[:n]...)
-		armed := w.armed
-		w.mu.Unlock()
-		switch {
-		case !armed: // stop has interrupted the Read
+	for most := len(c.buffer.unread()) + maxReadAhead; len(c.buffer.unread()) < most; {
+		switch err := c.buffer.await(c.stream, c.poller); {
+		case errors.Is(err, os.ErrDeadlineExceeded): // stop has interrupted it
 			return
 		case err != nil:
-			if !errors.Is(err, io.EOF) {
-				w.failure = err
-			}
-			w.cancelRequest()
+			w.cancelRequest(err)
 			return
 		}
 	}
 }
 
-// stop ends the watch. What it has read goes into the buffer of the connection.
+// stop ends the watch.
 func (w *goneWatch) stop() {
-	w.mu.Lock()
+	w.conn.mu.Lock()
 	armed, reading := w.armed, w.reading
 	w.armed, w.reading = false, nil
 	if reading != nil {
 		w.conn.setDeadline(aLongTimeAgo)
 	}
-	w.mu.Unlock()
-	if armed && reading == nil {
+	w.conn.mu.Unlock()
+	switch {
+	case reading != nil:
+		<-reading
+	case armed:
 		w.timer.Stop()
 	}
-	if reading == nil {
-		return
-	}
-	<-reading
-	w.conn.buffer.add(w.early)
-	w.early = w.early[:0]
 }
 
 // disarm ends the watch, and whatever belongs to the request.
 func (w *goneWatch) disarm() {
 	w.stop()
-	w.mu.Lock()
-	cancel := w.cancel
-	w.canceler, w.context, w.cancel = nil, nil, nil
-	w.mu.Unlock()
-	if cancel != nil {
-		cancel()
+	c := w.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if w.cancel != nil {
+		w.cancel()
 	}
+	w.canceler, w.context, w.cancel = nil, nil, nil
+	c.requestBody = RequestBody{conn: c}
 }
 
-// cancelRequest ends what the request waits for.
-func (w *goneWatch) cancelRequest() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.gone = true
+// cancelRequest ends what the request waits for, because the client has gone.
+func (w *goneWatch) cancelRequest(reason error) {
+	w.conn.mu.Lock()
+	defer w.conn.mu.Unlock()
+	w.gone = reason
 	if w.canceler != nil {
 		w.canceler.Cancel() // not after CancelWhenGone has replaced it
 	}
@@ -126,23 +112,22 @@ func (w *goneWatch) cancelRequest() {
 
 // CancelWhenGone implements Caller.
 func (r *Request) CancelWhenGone(c Canceler) {
-	w := &r.conn.goneWatch
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.canceler = c
-	if w.gone && c != nil {
+	r.conn.mu.Lock()
+	defer r.conn.mu.Unlock()
+	r.conn.goneWatch.canceler = c
+	if r.conn.goneWatch.gone != nil && c != nil {
 		c.Cancel()
 	}
 }
 
 // Context is done when the client has gone, and when the request has ended.
 func (r *Request) Context() context.Context {
+	r.conn.mu.Lock()
+	defer r.conn.mu.Unlock()
 	w := &r.conn.goneWatch
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	if w.context == nil {
 		w.context, w.cancel = context.WithCancel(context.Background())
-		if w.gone {
+		if w.gone != nil {
 			w.cancel()
 		}
 	}
@@ -152,8 +137,7 @@ func (r *Request) Context() context.Context {
 // Gone reports whether the client has gone away: it closed or half-closed the connection, or the connection failed. It is
 // noticed within some milliseconds while a request waits.
 func (r *Request) Gone() bool {
-	w := &r.conn.goneWatch
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.gone
+	r.conn.mu.Lock()
+	defer r.conn.mu.Unlock()
+	return r.conn.goneWatch.gone != nil
 }

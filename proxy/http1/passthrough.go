@@ -27,8 +27,8 @@ func (s *Server) ClosePassThrough(isOver func(tunnel any) bool) {
 // both.
 func (p *passThrough) run() {
 	c := p.conn
-	if failure := c.goneWatch.failure; failure != nil {
-		p.end(failure)
+	if gone := c.goneWatch.gone; gone != nil && !errors.Is(gone, io.EOF) {
+		p.end(gone)
 		return
 	}
 	c.setDeadline(time.Time{})

@@ -60,8 +60,8 @@ func (w *ResponseWriter) WriteInformational(status int, reason string, fields Fi
 func (w *ResponseWriter) WriteHead(status int, reason string, length int64) {
 	w.headWritten = true
 	r := &w.conn.request
-	isLast := w.conn.requestBody.responseBegins()
-	w.closing = w.closing || w.Close || isLast || w.conn.server.draining.Load() || r.ContentLength > maxDiscardedBody && !r.Body.Complete()
+	isLast := w.conn.responseBegins()
+	w.closing = w.closing || w.Close || isLast || w.conn.server.draining.Load()
 	framed := length
 	switch {
 	case status == http.StatusNoContent: // RFC 9110 section 8.6
