@@ -36,7 +36,7 @@ type body struct {
 type framing uint8
 
 const (
-	byLength framing = iota
+	byLength framing = iota + 1
 	byChunks
 	byLenientChunks // as byChunks, with whitespace after a chunk's size
 	byClose

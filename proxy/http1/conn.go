@@ -234,11 +234,8 @@ func (c *conn) endRequest() bool {
 	switch {
 	case !complete:
 		return false
-	case c.passThrough.Load() != nil:
-		c.passThrough.Load().run()
-		return false
-	case c.writer.tunnel != nil:
-		return c.enterTunnel()
+	case c.writer.next != nil:
+		return c.writer.next()
 	case c.writer.closing, c.writer.Close:
 		c.linger()
 		return false
@@ -287,9 +284,8 @@ func (c *conn) linger() {
 const tlsHandshakeRecord = 22
 
 // enterTunnel continues inside the tunnel that a CONNECT has opened: with TLS, if the client begins that.
-func (c *conn) enterTunnel() bool {
-	config := c.writer.tunnelTLS
-	c.tunnel = c.writer.tunnel
+func (c *conn) enterTunnel(config *tls.Config, tunnel any) bool {
+	c.tunnel = tunnel
 	c.phase.Store(phaseTunnel)
 	c.wait.restart()
 	c.setDeadline(time.Now().Add(c.server.HeaderTimeout))

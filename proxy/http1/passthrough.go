@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -24,23 +25,21 @@ func (s *Server) ClosePassThrough(isOver func(tunnel any) bool) {
 }
 
 // run copies in both directions until both have ended. An end is forwarded, so that the other direction can go on; a failure ends
-// both.
-func (p *passThrough) run() {
+// both. It returns false: the connection has ended.
+func (p *passThrough) run() bool {
 	c := p.conn
 	if gone := c.goneWatch.gone; gone != nil && !errors.Is(gone, io.EOF) {
 		p.end(gone)
-		return
+		return false
 	}
 	c.setDeadline(time.Time{})
 	c.wait.reading.Store(int64(c.server.now()))
 	c.phase.Store(phasePassThrough)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		p.end(p.copy(c.stream, p.target, newSocketPoller(p.target), new(buffer)))
-	}()
+	var up sync.WaitGroup
+	up.Go(func() { p.end(p.copy(c.stream, p.target, newSocketPoller(p.target), new(buffer))) })
 	p.end(p.copy(p.target, c.stream, c.poller, &c.buffer)) // begins with what came with the CONNECT
-	<-ended
+	up.Wait()
+	return false
 }
 
 // copy copies from one connection to another up to the end, beginning with what b holds.

@@ -50,7 +50,6 @@ type Server struct {
 	forceClosed bool          // Close was called
 
 	lastOverload atomic.Int64 // when a connection last waited long to be admitted: see stallTimeoutFor
-	date         atomic.Pointer[dateValue]
 }
 
 // ErrServerClosed is returned by Serve after Shutdown or Close. It wraps net.ErrClosed.

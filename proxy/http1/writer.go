@@ -20,18 +20,14 @@ type ResponseWriter struct {
 	// Close is false, the server decides.
 	Close bool
 
-	conn        *conn
-	out         []byte // what is to be sent; nil without memory
-	headWritten bool   // the final response has begun
-	closing     bool   // the connection ends with the response
-	framing     framing
-	remaining   int64 // of a body of known length
-	trailer     Fields
-	aborted     bool
-	finished    bool
-	err         error // of the connection
-	tunnel      any
-	tunnelTLS   *tls.Config
+	conn      *conn
+	out       []byte  // what is to be sent; nil without memory
+	closing   bool    // the connection ends with the response
+	framing   framing // 0 until the final response begins
+	remaining int64   // of a body of known length
+	trailer   Fields
+	err       error       // of the connection, or why the response is cut off
+	next      func() bool // continues with the tunnel that was opened; nil without one
 }
 
 // writeBufferSize is how much of a response is copied at a time, and held while the client does not read. A TLS record fits.
@@ -39,13 +35,13 @@ const writeBufferSize = 16 << 10
 
 var writeBuffers = sync.Pool{New: func() any { return new([writeBufferSize]byte) }}
 
-// errAnnouncedLength is for a handler that sends another body than it has announced.
-var errAnnouncedLength = errors.New("the response's body does not have the length that was announced")
+// errIncomplete is for a handler that aborts the response, or sends another one than it has announced.
+var errIncomplete = errors.New("the response was aborted, or does not have the length that was announced")
 
 // WriteInformational sends an informational response (RFC 9110 section 15.2) at once, unless the client's version of HTTP has
 // none. Its fields are not those of the final response. Those that frame a message are left out.
 func (w *ResponseWriter) WriteInformational(status int, reason string, fields Fields) error {
-	if w.headWritten || w.conn.request.MinorVersion == 0 {
+	if w.framing != 0 || w.conn.request.MinorVersion == 0 {
 		return nil
 	}
 	w.appendStatusLine(status, reason)
@@ -58,7 +54,6 @@ func (w *ResponseWriter) WriteInformational(status int, reason string, fields Fi
 // is the Content-Length, and -1 means none. Fields that frame a message (Content-Length, Transfer-Encoding) are replaced in
 // their place, and Date is added if it is missing.
 func (w *ResponseWriter) WriteHead(status int, reason string, length int64) {
-	w.headWritten = true
 	r := &w.conn.request
 	isLast := w.conn.responseBegins()
 	w.closing = w.closing || w.Close || isLast || w.conn.server.draining.Load()
@@ -78,10 +73,10 @@ func (w *ResponseWriter) WriteHead(status int, reason string, length int64) {
 		w.framing = byChunks
 	}
 	w.Fields.Delete("Connection") // it is about this connection
-	if !w.Fields.Has("Date") {
-		w.Fields.Add("Date", w.conn.server.dateField())
-	}
 	w.appendStatusLine(status, reason)
+	if !w.Fields.Has("Date") { // RFC 9110 section 6.6.1
+		w.out = append(time.Now().UTC().AppendFormat(append(w.out, "Date: "...), http.TimeFormat), "\r\n"...)
+	}
 	w.out = appendFields(w.out, w.Fields, framed)
 	switch {
 	case w.closing:
@@ -106,23 +101,6 @@ func (w *ResponseWriter) ensureBuffer() {
 	if w.out == nil {
 		w.out = writeBuffers.Get().(*[writeBufferSize]byte)[:0]
 	}
-}
-
-// dateValue is a value of the Date field. It is shared by all responses of a second.
-type dateValue struct {
-	second int64
-	text   string
-}
-
-// dateField returns the value of the Date field: RFC 9110 section 6.6.1.
-func (s *Server) dateField() string {
-	now := time.Now()
-	if last := s.date.Load(); last != nil && last.second == now.Unix() {
-		return last.text
-	}
-	current := &dateValue{now.Unix(), now.UTC().Format(http.TimeFormat)}
-	s.date.Store(current)
-	return current.text
 }
 
 // minReadSpace is the least space that is worth a read.
@@ -189,27 +167,20 @@ func (w *ResponseWriter) commit(n int) {
 	}
 	w.out = w.out[:len(w.out)+n]
 	if w.remaining -= int64(n); w.remaining < 0 && w.framing == byLength {
-		w.err = errAnnouncedLength
+		w.err = errIncomplete
 	}
 }
 
 // Flush sends what is buffered.
 func (w *ResponseWriter) Flush() error {
-	if w.err != nil {
-		return w.err
-	}
-	if len(w.out) > 0 {
+	if w.err == nil && len(w.out) > 0 {
 		_, w.err = w.conn.write(w.out)
 	}
-	w.releaseBuffer()
-	return w.err
-}
-
-func (w *ResponseWriter) releaseBuffer() {
 	if cap(w.out) == writeBufferSize {
 		writeBuffers.Put((*[writeBufferSize]byte)(w.out[:writeBufferSize]))
 	}
 	w.out = nil
+	return w.err
 }
 
 // Trailer sets the trailer section of a chunked response. It must be called before the handler returns.
@@ -217,43 +188,42 @@ func (w *ResponseWriter) Trailer(fields Fields) { w.trailer = fields }
 
 // Abort cuts the response off, so that the client cannot take it for complete: the connection is closed, and if only its end
 // would end the response, it is reset.
-func (w *ResponseWriter) Abort() { w.aborted = true }
+func (w *ResponseWriter) Abort() { w.err = errIncomplete }
 
 // OpenTunnel answers a CONNECT with 200, and continues on the same connection inside the tunnel, with TLS if the client begins
 // that: the requests that come through it have tunnel in their field Tunnel.
 func (w *ResponseWriter) OpenTunnel(config *tls.Config, tunnel any) {
-	w.tunnel, w.tunnelTLS = tunnel, config
-	w.confirmTunnel()
+	c := w.conn
+	w.confirmTunnel(func() bool { return c.enterTunnel(config, tunnel) })
 }
 
 // OpenPassThrough answers a CONNECT with 200. Once the handler has returned, bytes are copied between the client and target in both
 // directions, until both have ended. target is closed then, and if the client is evicted. tunnel is for Server.ClosePassThrough.
 func (w *ResponseWriter) OpenPassThrough(target net.Conn, tunnel any) {
-	w.conn.passThrough.Store(&passThrough{w.conn, target, tunnel})
-	w.confirmTunnel()
+	p := &passThrough{w.conn, target, tunnel}
+	w.conn.passThrough.Store(p)
+	w.confirmTunnel(p.run)
 }
 
-func (w *ResponseWriter) confirmTunnel() {
+func (w *ResponseWriter) confirmTunnel(next func() bool) {
 	w.ensureBuffer()
-	w.headWritten, w.framing = true, noBody
+	w.framing, w.next = noBody, next
 	w.out = append(w.out, "HTTP/1.1 200 Connection established\r\n\r\n"...)
 }
 
 // Finish completes the response. It reports false if the client cannot have received it completely, as far as the server can
 // see. The server calls it after the handler has returned; a handler that needs the result calls it last.
 func (w *ResponseWriter) Finish() bool {
-	w.aborted = w.aborted || !w.headWritten || w.framing == byLength && w.remaining != 0
 	switch {
-	case w.aborted:
-		w.releaseBuffer()
-		return false
-	case w.framing == byChunks && !w.finished:
+	case w.framing == 0, w.framing == byLength && w.remaining != 0:
+		w.Abort()
+	case w.framing == byChunks && w.err == nil:
 		w.ensureBuffer()
 		w.out = appendLastChunk(w.out, w.trailer)
+		w.framing = noBody // if it is called again
 	}
-	w.finished = true
 	return w.Flush() == nil
 }
 
 // mustReset reports whether the connection must be reset, because its end would make the response look complete.
-func (w *ResponseWriter) mustReset() bool { return w.aborted && w.framing == byClose }
+func (w *ResponseWriter) mustReset() bool { return w.err != nil && w.framing == byClose }
