@@ -76,7 +76,7 @@ func (b *buffer) fill(r io.Reader) error {
 
 // await is fill for a reader that may have nothing for a long time. With its poller, which may be nil, an empty buffer has no
 // memory until then.
-func (b *buffer) await(r io.Reader, poller socketPoller) error {
+func (b *buffer) await(r io.Reader, poller *poller) error {
 	if b.bytes == nil && poller != nil {
 		return poller.await(b)
 	}

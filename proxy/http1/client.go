@@ -60,7 +60,8 @@ func (c *Client) deadline() time.Time {
 // TLSClient returns the client side of TLS over conn, like tls.Client. A Client can check without waiting whether such a
 // connection has something to read: session tickets and key updates, which come at any time, do not count.
 func TLSClient(conn net.Conn, config *tls.Config) *tls.Conn {
-	return tls.Client(&pollableConn{Conn: conn, poll: newPoller(conn)}, config)
+	conn, _ = makePollable(conn)
+	return tls.Client(conn, config)
 }
 
 // Connect asks a forward proxy for a tunnel to a host and port (RFC 9110 section 9.3.6), and returns the status of its response.

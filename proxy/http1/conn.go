@@ -22,8 +22,8 @@ type conn struct {
 	wait     clientWait
 	phase    atomic.Int32
 
-	buffer buffer       // what was read from stream and not consumed
-	poller socketPoller // of stream; nil without one
+	buffer buffer  // what was read from stream and not consumed
+	poller *poller // of stream; nil without one
 	// panicked means that the handler has panicked. A goroutine of it may still read the body into buffer.
 	panicked bool
 	// deadline is the read deadline of stream; zero without one.
@@ -52,7 +52,7 @@ const (
 )
 
 func newConn(s *Server, accepted net.Conn) *conn {
-	c := &conn{server: s, accepted: accepted, stream: accepted, poller: newSocketPoller(accepted)}
+	c := &conn{server: s, accepted: accepted, stream: accepted, poller: newPoller(accepted)}
 	c.body.buffer = &c.buffer
 	c.body.from = c
 	c.requestBody.conn, c.writer.conn, c.goneWatch.conn = c, c, c

@@ -36,14 +36,14 @@ func (p *passThrough) run() bool {
 	c.wait.reading.Store(int64(c.server.now()))
 	c.phase.Store(phasePassThrough)
 	var up sync.WaitGroup
-	up.Go(func() { p.end(p.copy(c.stream, p.target, newSocketPoller(p.target), new(buffer))) })
+	up.Go(func() { p.end(p.copy(c.stream, p.target, newPoller(p.target), new(buffer))) })
 	p.end(p.copy(p.target, c.stream, c.poller, &c.buffer)) // begins with what came with the CONNECT
 	up.Wait()
 	return false
 }
 
 // copy copies from one connection to another up to the end, beginning with what b holds.
-func (p *passThrough) copy(to, from net.Conn, poller socketPoller, b *buffer) error {
+func (p *passThrough) copy(to, from net.Conn, poller *poller, b *buffer) error {
 	defer b.release()
 	for {
 		if len(b.unread()) == 0 {

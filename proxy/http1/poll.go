@@ -5,55 +5,77 @@ import (
 	"errors"
 	"net"
 	"os"
+	"syscall"
 )
 
-// socketPoller reads from a socket past package net.
-type socketPoller interface {
-	// Read does not wait: it returns os.ErrDeadlineExceeded if nothing has arrived.
-	Read(p []byte) (int, error)
-	// await fills an empty buffer once something has arrived. Until then the buffer has no memory. It obeys the deadline.
-	await(b *buffer) error
+// poller reads from a socket past package net. It does nothing that allocates.
+type poller struct {
+	raw     syscall.RawConn
+	read    func(fd uintptr) // method values allocate
+	tryFill func(fd uintptr) bool
+	into    []byte
+	buffer  *buffer
+	n       int
+	err     error
 }
-
-// poller reads from a connection without waiting: it returns os.ErrDeadlineExceeded if nothing has arrived. crypto/tls
-// continues after that error. No other Read may run at the same time.
-type poller func(p []byte) (int, error)
 
 // newPoller returns the poller of a connection, or nil if it cannot have one.
-func newPoller(conn net.Conn) poller {
-	secure, ok := conn.(*tls.Conn)
-	if !ok {
-		if socket := newSocketPoller(conn); socket != nil {
-			return socket.Read
-		}
+func newPoller(conn net.Conn) *poller {
+	socket, ok := conn.(syscall.Conn)
+	if !ok || readNow == nil {
 		return nil
 	}
-	below, ok := secure.NetConn().(*pollableConn)
-	if !ok || below.poll == nil {
+	raw, err := socket.SyscallConn()
+	if err != nil {
 		return nil
 	}
-	return func(p []byte) (int, error) {
-		below.polling = true
-		defer func() { below.polling = false }()
-		return secure.Read(p)
+	p := &poller{raw: raw}
+	p.read = func(fd uintptr) { p.n, p.err = readNow(fd, p.into) }
+	p.tryFill = func(uintptr) bool {
+		p.err = p.buffer.fill(p)
+		return !errors.Is(p.err, os.ErrDeadlineExceeded)
 	}
+	return p
 }
 
-// nothingToRead reports whether there is nothing to read. Without a poller it is unknown, and true. b is for what is read:
-// memory of the function would be allocated.
-func (poll poller) nothingToRead(b []byte) bool {
-	if poll == nil {
-		return true
+// Read does not wait: it returns os.ErrDeadlineExceeded if nothing has arrived. It uses Control and not RawConn.Read, because a
+// deadline of the last exchange may have passed.
+func (p *poller) Read(b []byte) (int, error) {
+	p.into = b
+	err := p.raw.Control(p.read)
+	p.into = nil
+	if err != nil {
+		return 0, err
 	}
-	_, err := poll(b)
-	return errors.Is(err, os.ErrDeadlineExceeded)
+	return p.n, p.err
 }
 
-// pollableConn is a connection below TLS that can be switched to reading without waiting.
+// await fills an empty buffer once something has arrived. Until then the buffer has no memory. It obeys the deadline.
+func (p *poller) await(b *buffer) error {
+	p.buffer = b
+	if err := p.raw.Read(p.tryFill); err != nil {
+		return err
+	}
+	return p.err
+}
+
+// pollableConn is a connection, or that below TLS, whose Read can be made to return os.ErrDeadlineExceeded if nothing has arrived.
+// crypto/tls continues after that error.
 type pollableConn struct {
 	net.Conn
-	poll    poller
+	poller  *poller
 	polling bool
+}
+
+// makePollable returns a connection in place of conn, and what can be polled of it.
+func makePollable(conn net.Conn) (net.Conn, *pollableConn) {
+	if secure, ok := conn.(*tls.Conn); ok {
+		if below, ok := secure.NetConn().(*pollableConn); ok {
+			return conn, below
+		}
+	}
+	c := &pollableConn{Conn: conn, poller: newPoller(conn)}
+	return c, c
 }
 
 // NetConn returns the connection below.
@@ -61,8 +83,12 @@ func (c *pollableConn) NetConn() net.Conn { return c.Conn }
 
 // Read implements net.Conn.
 func (c *pollableConn) Read(p []byte) (int, error) {
-	if c.polling {
-		return c.poll(p)
+	switch {
+	case !c.polling:
+		return c.Conn.Read(p)
+	case c.poller == nil:
+		return 0, os.ErrDeadlineExceeded // it is unknown
+	default:
+		return c.poller.Read(p)
 	}
-	return c.Conn.Read(p)
 }

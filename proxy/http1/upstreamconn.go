@@ -39,10 +39,10 @@ const maxSingleWriteBody = 64 << 10
 type upstreamConn struct {
 	client    *Client
 	conn      net.Conn
-	socket    net.Conn // the lowest layer of conn
-	poll      poller
-	polled    [1]byte
-	expiresAt time.Time // the end of the connection's maximum age
+	socket    net.Conn      // the lowest layer of conn
+	pollable  *pollableConn // conn, or the connection below TLS
+	polled    [1]byte       // memory of a function would be allocated
+	expiresAt time.Time     // the end of the connection's maximum age
 	buffer    buffer
 
 	// These are of the current exchange, or the last.
@@ -60,8 +60,9 @@ type upstreamConn struct {
 }
 
 func newUpstreamConn(c *Client, conn net.Conn) *upstreamConn {
-	u := &upstreamConn{client: c, conn: conn, socket: socketOf(conn), poll: newPoller(conn), expiresAt: time.Now().Add(randomLifetime())}
-	u.body.from, u.body.buffer = conn, &u.buffer
+	u := &upstreamConn{client: c, socket: socketOf(conn), expiresAt: time.Now().Add(randomLifetime())}
+	u.conn, u.pollable = makePollable(conn)
+	u.body.from, u.body.buffer = u.conn, &u.buffer
 	_ = conn.SetDeadline(c.deadline())
 	return u
 }
@@ -70,7 +71,13 @@ func newUpstreamConn(c *Client, conn net.Conn) *upstreamConn {
 // sent can be sent elsewhere, so what is noticed here costs nothing.
 func (u *upstreamConn) prepareReuse() bool {
 	// The deadline is also for what TLS may write in answer to a key update.
-	return !u.expired(time.Now()) && u.conn.SetDeadline(u.client.deadline()) == nil && u.poll.nothingToRead(u.polled[:])
+	if u.expired(time.Now()) || u.conn.SetDeadline(u.client.deadline()) != nil {
+		return false
+	}
+	u.pollable.polling = true
+	_, err := u.conn.Read(u.polled[:])
+	u.pollable.polling = false
+	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 func (u *upstreamConn) expired(now time.Time) bool {
