@@ -2,10 +2,10 @@ package http1
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 )
 
@@ -21,82 +21,75 @@ const continueTimeout = time.Second
 // bodySender sends a request body that arrives while it is sent, or that the upstream may be slow to read, on a goroutine of
 // its own.
 type bodySender struct {
-	upstream         *upstreamConn
-	stream           Stream
-	length           int64         // -1 for chunked
-	continueReceived chan bool     // whether the upstream asks for the body, once that is known; nil if it is not awaited
-	done             chan struct{} // closed at the end
+	upstream *upstreamConn
+	stream   Stream
+	buffer   outputBuffer
+	proceed  chan bool     // whether to send the body, once that is known; nil if it is sent at once
+	done     chan struct{} // closed at the end
 
 	// These are guarded by the connection's mutex.
-	responseReceived bool // RoundTrip awaits no response any more
-	lastWrite        bool // the whole body has been read, and the rest of it is being written
-	resultErr        error
+	answered  bool // RoundTrip awaits no response any more
+	lastWrite bool // the whole body has been read, and the rest of it is being written
 }
 
 // startBodySender starts to send a body after the header was sent. length is -1 for chunked, and not 0.
 func startBodySender(u *upstreamConn, stream Stream, length int64, expectContinue bool) *bodySender {
-	s := &bodySender{upstream: u, stream: stream, length: length, done: make(chan struct{})}
-	if expectContinue {
-		s.continueReceived = make(chan bool, 1)
+	s := &bodySender{upstream: u, stream: stream, buffer: outputBuffer{framing: byLength, remaining: length}, done: make(chan struct{})}
+	if length < 0 {
+		s.buffer.framing = byChunks
 	}
-	go func() {
-		defer close(s.done)
-		s.setResult(s.run())
-	}()
+	if expectContinue {
+		s.proceed = make(chan bool, 1)
+	}
+	go s.run()
 	return s
 }
 
-// endContinueWait is called for "100 Continue", and by stopAwaitingResponse. If both happen before the goroutine looks, the first
-// counts.
-func (s *bodySender) endContinueWait(wanted bool) {
+// endContinueWait ends the wait for "100 Continue". If it is called twice before the goroutine looks, the first call counts.
+func (s *bodySender) endContinueWait(proceed bool) {
 	select {
-	case s.continueReceived <- wanted:
+	case s.proceed <- proceed:
 	default:
 	}
 }
 
-// stopAwaitingResponse is called once, when the final response has arrived, or there will be none: a body that was not begun is
-// not sent.
+// stopAwaitingResponse is called when the final response has arrived: a body that was not begun is not sent.
 func (s *bodySender) stopAwaitingResponse() {
 	s.upstream.mu.Lock()
 	defer s.upstream.mu.Unlock()
-	s.responseReceived = true
+	s.answered = true
 	s.endContinueWait(false)
 }
 
-// result returns why the body was not sent, or nil.
-func (s *bodySender) result() error {
-	s.upstream.mu.Lock()
-	defer s.upstream.mu.Unlock()
-	return s.resultErr
-}
-
 // stop waits for the end, and brings it about unless the last bytes are being written: an upstream that has read the whole body
-// may answer before the write returns. It reports whether the whole body was sent.
-func (s *bodySender) stop() bool {
-	s.upstream.mu.Lock()
-	ending := s.lastWrite || s.resultErr != nil
+// may answer before the write returns.
+func (s *bodySender) stop() {
+	u := s.upstream
+	s.endContinueWait(false)
+	u.mu.Lock()
+	ending := s.lastWrite || u.sendErr != nil
 	if ending {
-		_ = s.upstream.conn.SetWriteDeadline(time.Now().Add(lateResponseTimeout))
+		_ = u.conn.SetWriteDeadline(time.Now().Add(lateResponseTimeout))
 	}
-	s.upstream.mu.Unlock()
+	u.mu.Unlock()
 	if !ending {
-		_ = s.upstream.socket.Close()
+		_ = u.socket.Close()
 		s.stream.Interrupt()
 	}
 	<-s.done
-	return s.result() == nil
 }
 
-// setResult records the result, and hastens the end of RoundTrip if that is still waiting.
-func (s *bodySender) setResult(err error) {
+// run sends the body, records the result, and hastens the end of RoundTrip if that is still waiting.
+func (s *bodySender) run() {
+	defer close(s.done)
+	err := s.send()
 	u := s.upstream
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	switch s.resultErr = err; {
+	switch u.sendErr = err; {
 	case errors.Is(err, ErrRequestBody):
 		_ = u.socket.Close() // the upstream must not take what it has for the whole, nor wait for more
-	case s.responseReceived:
+	case s.answered:
 	case err != nil:
 		_ = u.conn.SetReadDeadline(time.Now().Add(lateResponseTimeout))
 	default:
@@ -104,70 +97,50 @@ func (s *bodySender) setResult(err error) {
 	}
 }
 
-func (s *bodySender) run() error {
-	if s.continueReceived != nil {
-		timer := time.NewTimer(continueTimeout)
+func (s *bodySender) send() error {
+	if s.proceed != nil {
+		timer := time.AfterFunc(continueTimeout, func() { s.endContinueWait(true) })
 		defer timer.Stop()
-		select {
-		case wanted := <-s.continueReceived:
-			if !wanted {
-				return errAnsweredEarly
-			}
-		case <-timer.C:
+		if !<-s.proceed {
+			return errAnsweredEarly
 		}
 	}
-	return s.send()
-}
-
-const chunkBufferSize = 32 << 10
-
-var chunkBuffers = sync.Pool{New: func() any { return new([chunkBufferSize]byte) }}
-
-// send sends the body.
-func (s *bodySender) send() error {
-	b := chunkBuffers.Get().(*[chunkBufferSize]byte)
-	defer chunkBuffers.Put(b)
-	chunked := s.length < 0
-	for remaining := s.length; ; {
-		out := b[:0]
-		space := chunkDataSpace(out)
-		if !chunked {
-			space = b[:min(chunkBufferSize, remaining)]
-		}
-		n, err := s.stream.Read(space)
-		remaining -= int64(n)
-		last := remaining == 0 || chunked && errors.Is(err, io.EOF)
-		if err != nil && !last {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			return fmt.Errorf("%w: %w", ErrRequestBody, err)
-		}
+	b := &s.buffer
+	defer b.release()
+	for {
+		n, err := s.stream.Read(b.freeSpace())
+		b.commit(n)
+		isEnd := errors.Is(err, io.EOF)
+		last := b.framing == byLength && b.remaining == 0 || b.framing == byChunks && isEnd
 		switch {
-		case !chunked:
-			out = b[:n]
+		case last && b.framing == byChunks:
+			b.out = appendLastChunk(b.out, s.stream.Trailer())
 		case last:
-			out = appendLastChunk(appendChunk(out, n), s.stream.Trailer())
-		default:
-			out = appendChunk(out, n)
+		case isEnd:
+			return fmt.Errorf("%w: %w", ErrRequestBody, io.ErrUnexpectedEOF)
+		case err != nil || b.err != nil:
+			return fmt.Errorf("%w: %w", ErrRequestBody, cmp.Or(err, b.err))
 		}
-		if err := s.write(out, last); err != nil || last {
+		if err := s.write(last); err != nil || last {
 			return err
 		}
 	}
 }
 
-func (s *bodySender) write(data []byte, last bool) error {
-	if len(data) == 0 {
+// write sends what is in the buffer.
+func (s *bodySender) write(last bool) error {
+	u, b := s.upstream, &s.buffer
+	u.mu.Lock()
+	s.lastWrite = last
+	_ = u.conn.SetWriteDeadline(u.client.deadline())
+	u.mu.Unlock()
+	if len(b.out) == 0 {
 		return nil
 	}
-	s.upstream.mu.Lock()
-	s.lastWrite = last
-	_ = s.upstream.conn.SetWriteDeadline(s.upstream.client.deadline())
-	s.upstream.mu.Unlock()
-	if _, err := s.upstream.conn.Write(data); err != nil {
+	if _, err := u.conn.Write(b.out); err != nil {
 		return fmt.Errorf("sending the request body: %w", err)
 	}
+	b.out = b.out[:0]
 	return nil
 }
 

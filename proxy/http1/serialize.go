@@ -1,9 +1,62 @@
 package http1
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
+	"sync"
 )
+
+// outputBuffer holds a part of a message that is to be sent.
+type outputBuffer struct {
+	out       []byte // nil without memory
+	framing   framing
+	remaining int64 // of a body of known length
+	err       error // of the connection, or errIncomplete
+}
+
+// errIncomplete is for a body that was aborted, or that does not have the length that was announced.
+var errIncomplete = errors.New("the body was aborted, or does not have the length that was announced")
+
+// outputBufferSize is how much of a body is copied at a time, and held while the peer does not read. A TLS record fits.
+const outputBufferSize = 16 << 10
+
+var outputBuffers = sync.Pool{New: func() any { return new([outputBufferSize]byte) }}
+
+func (b *outputBuffer) ensureMemory() {
+	if b.out == nil {
+		b.out = outputBuffers.Get().(*[outputBufferSize]byte)[:0]
+	}
+}
+
+// release gives the memory back, unless the buffer has grown.
+func (b *outputBuffer) release() {
+	if cap(b.out) == outputBufferSize {
+		outputBuffers.Put((*[outputBufferSize]byte)(b.out[:outputBufferSize]))
+	}
+	b.out = nil
+}
+
+// freeSpace returns where the next part of the body can be put before commit.
+func (b *outputBuffer) freeSpace() []byte {
+	b.ensureMemory()
+	if b.framing == byChunks {
+		return chunkDataSpace(b.out)
+	}
+	return b.out[len(b.out):cap(b.out)]
+}
+
+// commit adds n bytes that were put into freeSpace.
+func (b *outputBuffer) commit(n int) {
+	if b.framing == byChunks {
+		b.out = appendChunk(b.out, n)
+		return
+	}
+	b.out = b.out[:len(b.out)+n]
+	if b.remaining -= int64(n); b.remaining < 0 && b.framing == byLength {
+		b.err = errIncomplete
+	}
+}
 
 // omitFraming is the length of a message without a field that frames it.
 const omitFraming = -2

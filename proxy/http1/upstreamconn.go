@@ -48,8 +48,7 @@ type upstreamConn struct {
 	// These are of the current exchange, or the last.
 	idleSince     time.Time // zero for the first exchange
 	caller        Caller
-	responseBegan bool  // a byte of the response has arrived
-	sendError     error // why the request was not sent completely, without a body sender
+	responseBegan bool // a byte of the response has arrived
 	head          responseHead
 	body          body
 	bodySender    *bodySender // nil if no body is streamed
@@ -57,6 +56,7 @@ type upstreamConn struct {
 	mu         sync.Mutex
 	cancelable bool // Cancel may close the connection
 	canceled   bool
+	sendErr    error // why the request was not sent completely
 }
 
 func newUpstreamConn(c *Client, conn net.Conn) *upstreamConn {
@@ -86,9 +86,9 @@ func (u *upstreamConn) expired(now time.Time) bool {
 
 // roundTrip sends a request, and returns once the header of its final response has arrived. The connection's deadline is set.
 func (u *upstreamConn) roundTrip(r *ClientRequest) (*ClientResponse, error) {
-	u.responseBegan, u.sendError, u.bodySender, u.caller = false, nil, nil, r.Caller
+	u.responseBegan, u.bodySender, u.caller = false, nil, r.Caller
 	u.mu.Lock()
-	u.cancelable = true
+	u.cancelable, u.sendErr = true, nil
 	u.mu.Unlock()
 	r.Caller.CancelWhenGone(u)
 	u.send(r)
@@ -119,7 +119,7 @@ func (u *upstreamConn) send(r *ClientRequest) {
 	}
 	switch {
 	case err != nil:
-		u.sendError = fmt.Errorf("sending the request: %w", err)
+		u.sendErr = fmt.Errorf("sending the request: %w", err)
 		_ = u.conn.SetReadDeadline(time.Now().Add(lateResponseTimeout))
 	case stream != nil:
 		_ = u.conn.SetReadDeadline(time.Time{})
@@ -219,9 +219,7 @@ func (u *upstreamConn) Trailer() Fields { return u.body.Trailer() }
 
 // Close implements ResponseBody.
 func (u *upstreamConn) Close() error {
-	sent := u.sendError == nil && (u.bodySender == nil || u.bodySender.stop())
-	canceled := u.endExchange()
-	if sent && !canceled && !u.head.close && !u.client.DisableKeepAlives && u.body.complete() && len(u.buffer.unread()) == 0 {
+	if u.endExchange() && !u.head.close && !u.client.DisableKeepAlives && u.body.complete() && len(u.buffer.unread()) == 0 {
 		// An idle connection keeps only what it needs.
 		u.caller, u.bodySender, u.body.trailer = nil, nil, nil
 		u.head = responseHead{ClientResponse: ClientResponse{Fields: u.head.Fields.Reuse()}}
@@ -236,19 +234,13 @@ func (u *upstreamConn) Close() error {
 // fail ends an exchange without a response. It returns received, the error of reading, or a better one: why the request was not
 // sent, or context.Canceled.
 func (u *upstreamConn) fail(received error) error {
-	unsent := u.sendError
-	if u.bodySender != nil {
-		unsent = u.bodySender.result()
-		u.bodySender.stopAwaitingResponse()
-	}
-	_ = u.socket.Close() // first: it ends a blocked write
-	if u.bodySender != nil {
-		u.bodySender.stop()
-	}
-	canceled := u.endExchange()
-	u.discard()
+	u.mu.Lock()
+	unsent := u.sendErr
+	u.mu.Unlock()
+	u.discard() // before endExchange: it ends a blocked write
+	u.endExchange()
 	switch {
-	case canceled:
+	case u.canceled:
 		return fmt.Errorf("the caller has gone: %w", context.Canceled)
 	case errors.Is(unsent, ErrRequestBody), unsent != nil && errors.Is(received, os.ErrDeadlineExceeded):
 		return unsent
@@ -257,13 +249,16 @@ func (u *upstreamConn) fail(received error) error {
 	}
 }
 
-// endExchange reports whether the exchange was canceled. It cannot be canceled afterwards.
-func (u *upstreamConn) endExchange() (canceled bool) {
+// endExchange reports whether the whole request was sent, and was not canceled. It cannot be canceled afterwards.
+func (u *upstreamConn) endExchange() bool {
+	if u.bodySender != nil {
+		u.bodySender.stop()
+	}
 	u.caller.CancelWhenGone(nil)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.cancelable = false
-	return u.canceled
+	return u.sendErr == nil && !u.canceled
 }
 
 // Cancel implements Canceler: it closes the connection.

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 )
 
@@ -20,23 +19,12 @@ type ResponseWriter struct {
 	// Close is false, the server decides.
 	Close bool
 
-	conn      *conn
-	out       []byte  // what is to be sent; nil without memory
-	closing   bool    // the connection ends with the response
-	framing   framing // 0 until the final response begins
-	remaining int64   // of a body of known length
-	trailer   Fields
-	err       error       // of the connection, or why the response is cut off
-	next      func() bool // continues with the tunnel that was opened; nil without one
+	conn         *conn
+	outputBuffer      // its framing is 0 until the final response begins
+	closing      bool // the connection ends with the response
+	trailer      Fields
+	next         func() bool // continues with the tunnel that was opened; nil without one
 }
-
-// writeBufferSize is how much of a response is copied at a time, and held while the client does not read. A TLS record fits.
-const writeBufferSize = 16 << 10
-
-var writeBuffers = sync.Pool{New: func() any { return new([writeBufferSize]byte) }}
-
-// errIncomplete is for a handler that aborts the response, or sends another one than it has announced.
-var errIncomplete = errors.New("the response was aborted, or does not have the length that was announced")
 
 // WriteInformational sends an informational response (RFC 9110 section 15.2) at once, unless the client's version of HTTP has
 // none. Its fields are not those of the final response. Those that frame a message are left out.
@@ -88,19 +76,13 @@ func (w *ResponseWriter) WriteHead(status int, reason string, length int64) {
 }
 
 func (w *ResponseWriter) appendStatusLine(status int, reason string) {
-	w.ensureBuffer()
+	w.ensureMemory()
 	version := "HTTP/1.1 "
 	if w.conn.request.MinorVersion == 0 {
 		version = "HTTP/1.0 "
 	}
 	w.out = strconv.AppendInt(append(w.out, version...), int64(status), 10)
 	w.out = append(append(append(w.out, ' '), reason...), "\r\n"...)
-}
-
-func (w *ResponseWriter) ensureBuffer() {
-	if w.out == nil {
-		w.out = writeBuffers.Get().(*[writeBufferSize]byte)[:0]
-	}
 }
 
 // minReadSpace is the least space that is worth a read.
@@ -150,36 +132,12 @@ func (w *ResponseWriter) ReadFrom(body ResponseBody) (n int64, err error) {
 	}
 }
 
-// freeSpace returns where the next part of the body can be put before commit.
-func (w *ResponseWriter) freeSpace() []byte {
-	w.ensureBuffer()
-	if w.framing == byChunks {
-		return chunkDataSpace(w.out)
-	}
-	return w.out[len(w.out):cap(w.out)]
-}
-
-// commit adds n bytes that were put into freeSpace.
-func (w *ResponseWriter) commit(n int) {
-	if w.framing == byChunks {
-		w.out = appendChunk(w.out, n)
-		return
-	}
-	w.out = w.out[:len(w.out)+n]
-	if w.remaining -= int64(n); w.remaining < 0 && w.framing == byLength {
-		w.err = errIncomplete
-	}
-}
-
 // Flush sends what is buffered.
 func (w *ResponseWriter) Flush() error {
 	if w.err == nil && len(w.out) > 0 {
 		_, w.err = w.conn.write(w.out)
 	}
-	if cap(w.out) == writeBufferSize {
-		writeBuffers.Put((*[writeBufferSize]byte)(w.out[:writeBufferSize]))
-	}
-	w.out = nil
+	w.release()
 	return w.err
 }
 
@@ -206,7 +164,7 @@ func (w *ResponseWriter) OpenPassThrough(target net.Conn, tunnel any) {
 }
 
 func (w *ResponseWriter) confirmTunnel(next func() bool) {
-	w.ensureBuffer()
+	w.ensureMemory()
 	w.framing, w.next = noBody, next
 	w.out = append(w.out, "HTTP/1.1 200 Connection established\r\n\r\n"...)
 }
@@ -218,7 +176,7 @@ func (w *ResponseWriter) Finish() bool {
 	case w.framing == 0, w.framing == byLength && w.remaining != 0:
 		w.Abort()
 	case w.framing == byChunks && w.err == nil:
-		w.ensureBuffer()
+		w.ensureMemory()
 		w.out = appendLastChunk(w.out, w.trailer)
 		w.framing = noBody // if it is called again
 	}
