@@ -59,7 +59,18 @@ func (b *buffer) release() {
 // fill reads once, and ensures space before: it moves what is unread to the front, and only if that is not enough it doubles the
 // buffer. It returns nil if it has read something.
 func (b *buffer) fill(r io.Reader) error {
-	b.ensureSpace()
+	switch size := len(b.bytes); {
+	case size == 0:
+		b.bytes = minBuffers.Get().(*[minBufferSize]byte)[:]
+	case b.end < size:
+	case b.start > 0:
+		b.start, b.end = 0, copy(b.bytes, b.unread())
+	default:
+		larger := buffer{bytes: make([]byte, 2*size)}
+		larger.end = copy(larger.bytes, b.unread())
+		b.release()
+		*b = larger
+	}
 	n, err := r.Read(b.bytes[b.end:])
 	b.end += n
 	switch {
@@ -81,19 +92,4 @@ func (b *buffer) await(r io.Reader, poller *poller) error {
 		return poller.await(b)
 	}
 	return b.fill(r)
-}
-
-func (b *buffer) ensureSpace() {
-	switch size := len(b.bytes); {
-	case size == 0:
-		b.bytes = minBuffers.Get().(*[minBufferSize]byte)[:]
-	case b.end < size:
-	case b.start > 0:
-		b.start, b.end = 0, copy(b.bytes, b.unread())
-	default:
-		larger := buffer{bytes: make([]byte, 2*size)}
-		larger.end = copy(larger.bytes, b.unread())
-		b.release()
-		*b = larger
-	}
 }

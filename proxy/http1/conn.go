@@ -24,8 +24,6 @@ type conn struct {
 
 	buffer buffer  // what was read from stream and not consumed
 	poller *poller // of stream; nil without one
-	// panicked means that the handler has panicked. A goroutine of it may still read the body into buffer.
-	panicked bool
 	// deadline is the read deadline of stream; zero without one.
 	deadline time.Time
 
@@ -81,7 +79,6 @@ func (c *conn) callHandler() {
 	defer func() {
 		if reason := recover(); reason != nil {
 			c.writer.Abort()
-			c.panicked = true
 			if c.server.OnPanic != nil {
 				c.server.OnPanic(reason)
 			}
@@ -129,7 +126,11 @@ func (c *conn) awaitRequest() bool {
 			return false // Shutdown may have looked before the phase changed
 		}
 		c.wait.restart()
-		c.setIdleDeadline()
+		// To set the deadline each time would cost more than to read the time. So it may be up to a second too early.
+		now, timeout := time.Now(), c.server.IdleTimeout
+		if left := c.deadline.Sub(now); left < timeout-time.Second || left > timeout {
+			c.setDeadline(now.Add(timeout))
+		}
 	}
 	started := false
 	for parser := (requestParser{}); ; {
@@ -166,17 +167,6 @@ func (c *conn) readHeader() error {
 	return err
 }
 
-// idleDeadlineSlack is how much earlier than IdleTimeout an idle connection may be closed: setting the deadline for each request
-// would cost more than reading the time.
-const idleDeadlineSlack = time.Second
-
-func (c *conn) setIdleDeadline() {
-	now := time.Now()
-	if left := c.deadline.Sub(now); left < c.server.IdleTimeout-idleDeadlineSlack || left > c.server.IdleTimeout {
-		c.setDeadline(now.Add(c.server.IdleTimeout))
-	}
-}
-
 // setDeadline sets the read deadline; zero means none.
 func (c *conn) setDeadline(at time.Time) {
 	c.deadline = at
@@ -207,8 +197,9 @@ func (c *conn) prepareRequest() {
 	}
 	unread := !c.body.complete()
 	if unread {
+		c.setDeadline(time.Time{}) // a body may take as long as it likes
 		c.mu.Lock()
-		c.requestBody.unread, c.requestBody.headerDeadline = true, true
+		c.requestBody.unread = true
 		c.mu.Unlock()
 	}
 	if c.expecting = unread && r.ExpectContinue; c.expecting || !unread {
@@ -327,22 +318,18 @@ func (c *conn) close() {
 	if c.writer.mustReset() {
 		resetConn(c.accepted)
 	}
-	if !c.panicked {
+	if c.writer.err == nil { // or else a goroutine of a handler that has panicked may still read the body into buffer
 		c.buffer.release()
 	}
-	c.closeStream()
-}
-
-// closeStream closes the connection as it should be. With TLS that waits for a client that does not read.
-func (c *conn) closeStream() {
-	_ = c.stream.Close()
-	c.passThrough.Load().close()
-	c.server.remove(c)
+	c.closeLayer(c.stream)
 }
 
 // evict closes the connection at once. It may be called from any goroutine.
-func (c *conn) evict() {
-	_ = socketOf(c.accepted).Close()
+func (c *conn) evict() { c.closeLayer(socketOf(c.accepted)) }
+
+// closeLayer closes the connection through one of its layers. To end TLS as it should be waits for the client.
+func (c *conn) closeLayer(layer net.Conn) {
+	_ = layer.Close()
 	c.passThrough.Load().close()
 	c.server.remove(c)
 }
@@ -361,12 +348,19 @@ func socketOf(conn net.Conn) net.Conn {
 // closeIdle closes the connection if Shutdown, which has begun at a time, no longer waits for it. It may be called from any goroutine.
 func (c *conn) closeIdle(shutdown time.Duration) {
 	since := c.wait.reading.Load() // before the phase: a later one has another wait
-	phase, idle := c.phase.Load(), time.Duration(since)
-	if phase == phaseNew || phase == phaseTunnel {
-		idle = max(idle, shutdown)
+	idle, limit := c.server.now()-time.Duration(since), time.Duration(0)
+	switch c.phase.Load() {
+	case phaseNew, phaseTunnel: // local clients need microseconds, and one that was opened in advance must not delay the shutdown
+		idle, limit = min(idle, c.server.now()-shutdown), time.Second
+	case phaseIdle: // on a busy connection the next request may be arriving, and would be lost
+		limit = 100 * time.Millisecond
+	case phasePassThrough: // an exchange that cannot be seen may be waiting for its response
+		limit = 5 * time.Second
+	default:
+		return
 	}
-	if since > 0 && c.server.now()-idle >= shutdownGrace[phase] && c.wait.reading.CompareAndSwap(since, waitEvicted) {
-		go c.closeStream()
+	if since > 0 && idle >= limit && c.wait.reading.CompareAndSwap(since, waitEvicted) {
+		go c.closeLayer(c.stream)
 	}
 }
 

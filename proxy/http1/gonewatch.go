@@ -94,7 +94,7 @@ func (w *goneWatch) disarm() {
 		w.cancel()
 	}
 	w.canceler, w.context, w.cancel = nil, nil, nil
-	c.requestBody = RequestBody{conn: c}
+	c.requestBody.unread, c.requestBody.broken, c.requestBody.interrupted = false, false, false
 }
 
 // cancelRequest ends what the request waits for, because the client has gone.

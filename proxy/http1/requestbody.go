@@ -11,13 +11,10 @@ import (
 type RequestBody struct {
 	conn *conn
 
-	unread         bool // it was not read to its end
-	broken         bool // a Read has failed: the end of the body cannot be found any more
-	interrupted    bool
-	headerDeadline bool // the read deadline is still that of the header
+	unread      bool // it was not read to its end
+	broken      bool // a Read has failed: the end of the body cannot be found any more
+	interrupted bool // unless the watch reads, the deadline is aLongTimeAgo
 }
-
-var errBodyInterrupted = errors.New("the request body was interrupted")
 
 // aLongTimeAgo is a deadline that ends blocked reads.
 var aLongTimeAgo = time.Unix(1, 0)
@@ -75,17 +72,6 @@ func (b *RequestBody) Interrupt() {
 
 // Read reads the bytes of a body.
 func (c *conn) Read(p []byte) (int, error) {
-	c.mu.Lock()
-	b := &c.requestBody
-	interrupted := b.interrupted
-	if b.headerDeadline && !interrupted { // a body may take as long as it likes
-		b.headerDeadline = false
-		c.setDeadline(time.Time{})
-	}
-	c.mu.Unlock()
-	if interrupted {
-		return 0, errBodyInterrupted
-	}
 	n, err := c.block(func() (int, error) { return c.stream.Read(p) })
 	if c.wait.received >= minBodyProgress {
 		c.wait.restart()
@@ -100,13 +86,25 @@ func (c *conn) sendContinue() error {
 	if c.requestBody.Complete() {
 		return nil
 	}
-	c.goneWatch.stop()
+	c.stopWatchForBody()
 	if !c.expecting {
 		return nil
 	}
 	c.expecting = false
 	_, err := c.write([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
 	return err
+}
+
+// stopWatchForBody ends the watch before the body is read.
+func (c *conn) stopWatchForBody() {
+	c.goneWatch.stop()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.requestBody.interrupted {
+		c.setDeadline(aLongTimeAgo)
+	} else {
+		c.setDeadline(time.Time{})
+	}
 }
 
 // responseBegins prevents a later "100 Continue". It reports whether the connection must end with the response, because the

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"net"
 	"slices"
 	"sync"
@@ -49,7 +48,7 @@ type Server struct {
 	draining    atomic.Bool   // Shutdown or Close was called
 	forceClosed bool          // Close was called
 
-	lastOverload atomic.Int64 // when a connection last waited long to be admitted: see stallTimeoutFor
+	lastOverload atomic.Int64 // when a connection last waited long to be admitted: see evictSlowest
 }
 
 // ErrServerClosed is returned by Serve after Shutdown or Close. It wraps net.ErrClosed.
@@ -88,19 +87,17 @@ const acceptPause = 100 * time.Millisecond
 func (s *Server) accept(l net.Listener) (net.Conn, error) {
 	for {
 		accepted, err := l.Accept()
-		switch {
-		case err == nil:
+		if err == nil {
 			return accepted, nil
-		case s.draining.Load():
-			return nil, ErrServerClosed
 		}
 		var temporary interface{ Temporary() bool }
-		if !errors.As(err, &temporary) || !temporary.Temporary() {
+		if !s.draining.Load() && (!errors.As(err, &temporary) || !temporary.Temporary()) {
 			return nil, err
 		}
 		select {
-		case <-time.After(acceptPause):
 		case <-s.closed:
+			return nil, ErrServerClosed
+		case <-time.After(acceptPause):
 		}
 	}
 }
@@ -158,21 +155,6 @@ func (s *Server) signalRemoval() {
 	case s.removed <- struct{}{}:
 	default:
 	}
-}
-
-// shutdownGrace is how long Shutdown waits for a connection in each phase, while the server waits for the client.
-var shutdownGrace = [...]time.Duration{
-	phaseClosing: math.MaxInt64,
-	phaseHeader:  math.MaxInt64,
-	phaseServing: math.MaxInt64,
-	// A new connection gets this much from the start of Shutdown: local clients need microseconds, and a connection that was opened
-	// in advance must not delay the shutdown.
-	phaseNew:    time.Second,
-	phaseTunnel: time.Second,
-	// On a busy connection the next request may be arriving, and would be lost.
-	phaseIdle: 100 * time.Millisecond,
-	// An exchange that cannot be seen may be waiting for its response.
-	phasePassThrough: 5 * time.Second,
 }
 
 // Shutdown closes the listeners and the idle connections, lets requests in flight finish, and returns when no connection is
