@@ -108,8 +108,8 @@ func (b *body) Read(p []byte) (n int, err error) {
 	}
 }
 
-// Ready reports whether Read returns without waiting for the peer.
-func (b *body) Ready() bool {
+// ReadReady reports whether Read returns without waiting for the peer.
+func (b *body) ReadReady() bool {
 	b.parse()
 	return b.err != nil || b.section == dataSection && len(b.buffer.unread()) > 0
 }

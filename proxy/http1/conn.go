@@ -315,8 +315,8 @@ func closeWrite(c net.Conn) error {
 
 func (c *conn) close() {
 	c.goneWatch.disarm()
-	if c.writer.mustReset() {
-		resetConn(c.accepted)
+	if c.writer.err != nil && c.writer.framing == byClose {
+		resetConn(c.accepted) // or else its end would make the response look complete
 	}
 	if c.writer.err == nil { // or else a goroutine of a handler that has panicked may still read the body into buffer
 		c.buffer.release()

@@ -23,10 +23,12 @@ const outputBufferSize = 16 << 10
 
 var outputBuffers = sync.Pool{New: func() any { return new([outputBufferSize]byte) }}
 
-func (b *outputBuffer) ensureMemory() {
+// memory returns out, with memory.
+func (b *outputBuffer) memory() []byte {
 	if b.out == nil {
 		b.out = outputBuffers.Get().(*[outputBufferSize]byte)[:0]
 	}
+	return b.out
 }
 
 // release gives the memory back, unless the buffer has grown.
@@ -39,11 +41,10 @@ func (b *outputBuffer) release() {
 
 // freeSpace returns where the next part of the body can be put before commit.
 func (b *outputBuffer) freeSpace() []byte {
-	b.ensureMemory()
 	if b.framing == byChunks {
-		return chunkDataSpace(b.out)
+		return chunkDataSpace(b.memory())
 	}
-	return b.out[len(b.out):cap(b.out)]
+	return b.memory()[len(b.out):cap(b.out)]
 }
 
 // commit adds n bytes that were put into freeSpace.
@@ -90,10 +91,10 @@ func appendFields(b []byte, fields Fields, length int64) []byte {
 			b, framed = appendFraming(b, length), true
 		}
 	}
-	if framed {
-		return b
+	if !framed {
+		b = appendFraming(b, length)
 	}
-	return appendFraming(b, length)
+	return b
 }
 
 func appendFraming(b []byte, length int64) []byte {

@@ -23,19 +23,13 @@ const (
 	lateResponseTimeout = 100 * time.Millisecond
 )
 
-// requestBuffers holds buffers for requests. A connection has one only while it writes.
-var requestBuffers = sync.Pool{New: func() any {
-	buffer := make([]byte, 0, minBufferSize)
-	return &buffer
-}}
-
 // maxSingleWriteBody is the length of the longest known body that is sent in one write with the header, by the goroutine that then
 // reads the response. It fits into the buffers of a connection, so that writing it does not wait for an upstream that answers
 // without reading.
 const maxSingleWriteBody = 64 << 10
 
-// upstreamConn is a connection to the upstream, and its current exchange: a request and its response. It implements Canceler and
-// ResponseBody. Only Cancel may be called from any goroutine.
+// upstreamConn is a connection to the upstream, and its current exchange: a request and its response. It implements Canceler and,
+// with its body, ResponseBody. Only Cancel may be called from any goroutine.
 type upstreamConn struct {
 	client    *Client
 	conn      net.Conn
@@ -50,7 +44,7 @@ type upstreamConn struct {
 	caller        Caller
 	responseBegan bool // a byte of the response has arrived
 	head          responseHead
-	body          body
+	body                      // of the response
 	bodySender    *bodySender // nil if no body is streamed
 
 	mu         sync.Mutex
@@ -108,15 +102,13 @@ func (u *upstreamConn) send(r *ClientRequest) {
 	case length == 0:
 		stream = nil
 	}
-	buffer := requestBuffers.Get().(*[]byte)
-	*buffer = appendRequest((*buffer)[:0], r)
+	var b outputBuffer
+	b.out = appendRequest(b.memory(), r)
 	if stream == nil {
-		*buffer = append(*buffer, r.Body...)
+		b.out = append(b.out, r.Body...)
 	}
-	sent, err := u.conn.Write(*buffer)
-	if cap(*buffer) <= 2*maxSingleWriteBody { // a larger one would be kept forever for the sake of one request
-		requestBuffers.Put(buffer)
-	}
+	sent, err := u.conn.Write(b.out)
+	b.release()
 	switch {
 	case err != nil:
 		u.sendErr = fmt.Errorf("sending the request: %w", err)
@@ -177,15 +169,13 @@ func (u *upstreamConn) prepareBody(r *ClientRequest) {
 	// An upstream that refuses a body may close the connection without a word: RFC 9110 section 15.5.14.
 	h.close = h.close || h.Status == http.StatusRequestEntityTooLarge
 	switch {
-	case r.Method == http.MethodHead:
-		u.body.reset(byLength, 0)
-	case h.Status == http.StatusNoContent:
-		// An upstream that announces a body may send it.
-		h.close = h.close || h.ContentLength > 0 || h.chunked
-		h.ContentLength = 0
-		u.body.reset(byLength, 0)
-	case h.Status == http.StatusNotModified:
-		h.close = h.close || h.chunked
+	case r.Method == http.MethodHead, h.Status == http.StatusNoContent, h.Status == http.StatusNotModified:
+		if r.Method != http.MethodHead { // an upstream that announces a body may send it
+			h.close = h.close || h.chunked || h.Status == http.StatusNoContent && h.ContentLength > 0
+		}
+		if h.Status == http.StatusNoContent {
+			h.ContentLength = 0
+		}
 		u.body.reset(byLength, 0)
 	case h.chunked:
 		u.body.reset(byLenientChunks, 0)
@@ -207,15 +197,6 @@ func (u *upstreamConn) prepareBody(r *ClientRequest) {
 		_ = u.conn.SetReadDeadline(time.Time{})
 	}
 }
-
-// Read implements ResponseBody.
-func (u *upstreamConn) Read(p []byte) (int, error) { return u.body.Read(p) }
-
-// ReadReady implements ResponseBody.
-func (u *upstreamConn) ReadReady() bool { return u.body.Ready() }
-
-// Trailer implements ResponseBody.
-func (u *upstreamConn) Trailer() Fields { return u.body.Trailer() }
 
 // Close implements ResponseBody.
 func (u *upstreamConn) Close() error {

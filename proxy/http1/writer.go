@@ -76,12 +76,11 @@ func (w *ResponseWriter) WriteHead(status int, reason string, length int64) {
 }
 
 func (w *ResponseWriter) appendStatusLine(status int, reason string) {
-	w.ensureMemory()
 	version := "HTTP/1.1 "
 	if w.conn.request.MinorVersion == 0 {
 		version = "HTTP/1.0 "
 	}
-	w.out = strconv.AppendInt(append(w.out, version...), int64(status), 10)
+	w.out = strconv.AppendInt(append(w.memory(), version...), int64(status), 10)
 	w.out = append(append(append(w.out, ' '), reason...), "\r\n"...)
 }
 
@@ -164,9 +163,8 @@ func (w *ResponseWriter) OpenPassThrough(target net.Conn, tunnel any) {
 }
 
 func (w *ResponseWriter) confirmTunnel(next func() bool) {
-	w.ensureMemory()
 	w.framing, w.next = noBody, next
-	w.out = append(w.out, "HTTP/1.1 200 Connection established\r\n\r\n"...)
+	w.out = append(w.memory(), "HTTP/1.1 200 Connection established\r\n\r\n"...)
 }
 
 // Finish completes the response. It reports false if the client cannot have received it completely, as far as the server can
@@ -176,12 +174,8 @@ func (w *ResponseWriter) Finish() bool {
 	case w.framing == 0, w.framing == byLength && w.remaining != 0:
 		w.Abort()
 	case w.framing == byChunks && w.err == nil:
-		w.ensureMemory()
-		w.out = appendLastChunk(w.out, w.trailer)
+		w.out = appendLastChunk(w.memory(), w.trailer)
 		w.framing = noBody // if it is called again
 	}
 	return w.Flush() == nil
 }
-
-// mustReset reports whether the connection must be reset, because its end would make the response look complete.
-func (w *ResponseWriter) mustReset() bool { return w.err != nil && w.framing == byClose }
