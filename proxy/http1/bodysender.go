@@ -12,9 +12,6 @@ import (
 // ErrRequestBody is returned by RoundTrip if the request's Stream failed or ended early. It wraps the error of the stream.
 var ErrRequestBody = errors.New("the request body broke off")
 
-// errAnsweredEarly means that the final response came before the body was to be sent.
-var errAnsweredEarly = errors.New("the upstream answered before the request body was sent")
-
 // continueTimeout is how long "100 Continue" is awaited: RFC 9110 section 10.1.1 requires that it is not awaited for ever.
 const continueTimeout = time.Second
 
@@ -33,16 +30,15 @@ type bodySender struct {
 }
 
 // startBodySender starts to send a body after the header was sent. length is -1 for chunked, and not 0.
-func startBodySender(u *upstreamConn, stream Stream, length int64, expectContinue bool) *bodySender {
-	s := &bodySender{upstream: u, stream: stream, buffer: outputBuffer{framing: byLength, remaining: length}, done: make(chan struct{})}
-	if length < 0 {
-		s.buffer.framing = byChunks
+func (u *upstreamConn) startBodySender(stream Stream, length int64, expectContinue bool) {
+	u.bodySender = &bodySender{upstream: u, stream: stream, done: make(chan struct{})}
+	if u.bodySender.buffer = (outputBuffer{framing: byLength, remaining: length}); length < 0 {
+		u.bodySender.buffer.framing = byChunks
 	}
 	if expectContinue {
-		s.proceed = make(chan bool, 1)
+		u.bodySender.proceed = make(chan bool, 1)
 	}
-	go s.run()
-	return s
+	go u.bodySender.run()
 }
 
 // endContinueWait ends the wait for "100 Continue". If it is called twice before the goroutine looks, the first call counts.
@@ -53,11 +49,11 @@ func (s *bodySender) endContinueWait(proceed bool) {
 	}
 }
 
-// stopAwaitingResponse is called when the final response has arrived: a body that was not begun is not sent.
-func (s *bodySender) stopAwaitingResponse() {
+// responseArrived is called when the final response has arrived: a body that was not begun is not sent.
+func (s *bodySender) responseArrived() {
 	s.upstream.mu.Lock()
-	defer s.upstream.mu.Unlock()
 	s.answered = true
+	s.upstream.mu.Unlock()
 	s.endContinueWait(false)
 }
 
@@ -102,10 +98,10 @@ func (s *bodySender) send() error {
 		timer := time.AfterFunc(continueTimeout, func() { s.endContinueWait(true) })
 		defer timer.Stop()
 		if !<-s.proceed {
-			return errAnsweredEarly
+			return errors.New("the upstream answered before the request body was sent")
 		}
 	}
-	b := &s.buffer
+	u, b := s.upstream, &s.buffer
 	defer b.release()
 	for {
 		n, err := s.stream.Read(b.freeSpace())
@@ -120,28 +116,21 @@ func (s *bodySender) send() error {
 			return fmt.Errorf("%w: %w", ErrRequestBody, io.ErrUnexpectedEOF)
 		case err != nil || b.err != nil:
 			return fmt.Errorf("%w: %w", ErrRequestBody, cmp.Or(err, b.err))
+		case len(b.out) == 0:
+			continue
 		}
-		if err := s.write(last); err != nil || last {
-			return err
+		u.mu.Lock()
+		s.lastWrite = last
+		_ = u.conn.SetWriteDeadline(u.client.deadline())
+		u.mu.Unlock()
+		if _, err := u.conn.Write(b.out); err != nil {
+			return fmt.Errorf("sending the request body: %w", err)
 		}
+		if last {
+			return nil
+		}
+		b.out = b.out[:0]
 	}
-}
-
-// write sends what is in the buffer.
-func (s *bodySender) write(last bool) error {
-	u, b := s.upstream, &s.buffer
-	u.mu.Lock()
-	s.lastWrite = last
-	_ = u.conn.SetWriteDeadline(u.client.deadline())
-	u.mu.Unlock()
-	if len(b.out) == 0 {
-		return nil
-	}
-	if _, err := u.conn.Write(b.out); err != nil {
-		return fmt.Errorf("sending the request body: %w", err)
-	}
-	b.out = b.out[:0]
-	return nil
 }
 
 // bytesStream is a Stream of bytes that are known.

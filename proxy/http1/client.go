@@ -3,8 +3,10 @@ package http1
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
+	"os"
 	"time"
 )
 
@@ -34,7 +36,8 @@ type Client struct {
 func (c *Client) RoundTrip(r *ClientRequest) (*ClientResponse, error) {
 	if u := c.pool.get(); u != nil {
 		response, err := u.roundTrip(r)
-		if err == nil || !r.Repeatable || r.Stream != nil || !u.failedWhileIdle(err) {
+		diedIdle := !u.responseBegan && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.Canceled)
+		if err == nil || !r.Repeatable || r.Stream != nil || !diedIdle {
 			return response, err
 		}
 	}
@@ -47,7 +50,7 @@ func (c *Client) RoundTrip(r *ClientRequest) (*ClientResponse, error) {
 }
 
 // CloseIdle closes the idle connections.
-func (c *Client) CloseIdle() { c.pool.closeIf(func(*upstreamConn) bool { return true }) }
+func (c *Client) CloseIdle() { c.pool.closeExpiredAt(time.Now().Add(maxUpstreamAge)) }
 
 // deadline is that of something which the upstream must do within ResponseTimeout from now.
 func (c *Client) deadline() time.Time {

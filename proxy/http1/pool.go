@@ -1,15 +1,12 @@
 package http1
 
 import (
-	"math/rand/v2"
-	"slices"
+	"cmp"
 	"sync"
 	"time"
 )
 
 const (
-	defaultMaxIdleUpstream = 256
-
 	// idleUpstreamTimeout is shorter than that of most load balancers (60 s). If the other side closes a connection while a POST is
 	// being written, it looks like one that broke after the POST was processed.
 	idleUpstreamTimeout = 45 * time.Second
@@ -18,8 +15,6 @@ const (
 	maxUpstreamAge    = 5 * time.Minute
 	upstreamAgeJitter = maxUpstreamAge / 10
 )
-
-func randomLifetime() time.Duration { return maxUpstreamAge - rand.N(upstreamAgeJitter) } //nolint:gosec // spreads load, and keeps no secret
 
 // pool keeps idle connections. The zero value is empty.
 type pool struct {
@@ -53,7 +48,7 @@ func (p *pool) get() *upstreamConn {
 func (p *pool) put(u *upstreamConn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if limit := u.client.MaxIdle; len(p.idle) >= limit && (limit > 0 || len(p.idle) >= defaultMaxIdleUpstream) {
+	if len(p.idle) >= cmp.Or(u.client.MaxIdle, 256) {
 		return false
 	}
 	p.idle = append(p.idle, u)
@@ -64,31 +59,29 @@ func (p *pool) put(u *upstreamConn) bool {
 }
 
 // closeExpired closes the connections that were idle for too long, and those that are too old.
-func (p *pool) closeExpired() {
-	now := time.Now()
-	p.closeIf(func(u *upstreamConn) bool { return u.expired(now) })
-}
+func (p *pool) closeExpired() { p.closeExpiredAt(time.Now()) }
 
-// closeIf closes idle connections, and sets the janitor for the others.
-func (p *pool) closeIf(condition func(*upstreamConn) bool) {
+// closeExpiredAt closes the connections that expire until a time, and sets the janitor for the others.
+func (p *pool) closeExpiredAt(at time.Time) {
 	p.mu.Lock()
-	var removed []*upstreamConn
-	p.idle = slices.DeleteFunc(p.idle, func(u *upstreamConn) bool {
-		if !condition(u) {
-			return false
+	var expired, kept []*upstreamConn
+	for _, u := range p.idle {
+		if u.expired(at) {
+			expired = append(expired, u)
+		} else {
+			kept = append(kept, u)
 		}
-		removed = append(removed, u)
-		return true
-	})
+	}
+	p.idle = kept
 	if p.janitor != nil {
 		p.janitor.Stop()
 		p.janitor = nil
 	}
-	if len(p.idle) > 0 {
-		p.janitor = time.AfterFunc(time.Until(p.idle[0].idleSince.Add(idleUpstreamTimeout)), p.closeExpired)
+	if len(kept) > 0 {
+		p.janitor = time.AfterFunc(time.Until(kept[0].idleSince.Add(idleUpstreamTimeout)), p.closeExpired)
 	}
 	p.mu.Unlock()
-	for _, u := range removed {
+	for _, u := range expired {
 		_ = u.conn.Close() // not under the mutex: with TLS it writes
 	}
 }

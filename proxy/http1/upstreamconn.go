@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -54,7 +55,8 @@ type upstreamConn struct {
 }
 
 func newUpstreamConn(c *Client, conn net.Conn) *upstreamConn {
-	u := &upstreamConn{client: c, socket: socketOf(conn), expiresAt: time.Now().Add(randomLifetime())}
+	lifetime := maxUpstreamAge - rand.N(upstreamAgeJitter) //nolint:gosec // spreads load, and keeps no secret
+	u := &upstreamConn{client: c, socket: socketOf(conn), expiresAt: time.Now().Add(lifetime)}
 	u.conn, u.pollable = makePollable(conn)
 	u.body.from, u.body.buffer = u.conn, &u.buffer
 	_ = conn.SetDeadline(c.deadline())
@@ -115,7 +117,7 @@ func (u *upstreamConn) send(r *ClientRequest) {
 		_ = u.conn.SetReadDeadline(time.Now().Add(lateResponseTimeout))
 	case stream != nil:
 		_ = u.conn.SetReadDeadline(time.Time{})
-		u.bodySender = startBodySender(u, stream, length, r.ExpectContinue)
+		u.startBodySender(stream, length, r.ExpectContinue)
 	case sent > minBufferSize: // it may have taken a while
 		_ = u.conn.SetReadDeadline(u.client.deadline())
 	}
@@ -187,7 +189,7 @@ func (u *upstreamConn) prepareBody(r *ClientRequest) {
 	}
 	h.Body = u
 	if u.bodySender != nil {
-		u.bodySender.stopAwaitingResponse()
+		u.bodySender.responseArrived()
 	}
 	switch complete := u.body.framing == byLength && u.body.remaining <= int64(len(u.buffer.unread())); {
 	case complete:
@@ -255,10 +257,4 @@ func (u *upstreamConn) Cancel() {
 func (u *upstreamConn) discard() {
 	_ = u.socket.Close()
 	u.buffer.release()
-}
-
-// failedWhileIdle reports whether a reused connection ended while it was idle, as far as the client can see: before the response began.
-// It is called after roundTrip has returned err.
-func (u *upstreamConn) failedWhileIdle(err error) bool {
-	return !u.responseBegan && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.Canceled)
 }
