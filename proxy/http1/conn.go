@@ -34,7 +34,7 @@ type conn struct {
 	expecting   bool       // the client waits for "100 Continue"
 	mu          sync.Mutex // guards who reads from the connection
 	requestBody RequestBody
-	goneWatch   goneWatch
+	goneWatch
 	passThrough atomic.Pointer[passThrough] // nil until the tunnel is opened
 }
 
@@ -53,7 +53,7 @@ func newConn(s *Server, accepted net.Conn) *conn {
 	c := &conn{server: s, accepted: accepted, stream: accepted, poller: newPoller(accepted)}
 	c.body.buffer = &c.buffer
 	c.body.from = c
-	c.requestBody.conn, c.writer.conn, c.goneWatch.conn = c, c, c
+	c.requestBody.conn, c.writer.conn = c, c
 	return c
 }
 
@@ -203,7 +203,7 @@ func (c *conn) prepareRequest() {
 		c.mu.Unlock()
 	}
 	if c.expecting = unread && r.ExpectContinue; c.expecting || !unread {
-		c.goneWatch.arm()
+		c.armWatch()
 	}
 }
 
@@ -221,7 +221,7 @@ func (c *conn) refuse(malformed *RequestError) {
 // endRequest completes the response. It reports whether the connection can be used for the next request.
 func (c *conn) endRequest() bool {
 	complete := c.writer.Finish()
-	c.goneWatch.disarm()
+	c.releaseRequest()
 	switch {
 	case !complete:
 		return false
@@ -314,7 +314,7 @@ func closeWrite(c net.Conn) error {
 }
 
 func (c *conn) close() {
-	c.goneWatch.disarm()
+	c.releaseRequest()
 	if c.writer.err != nil && c.writer.framing == byClose {
 		resetConn(c.accepted) // or else its end would make the response look complete
 	}

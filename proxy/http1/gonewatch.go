@@ -15,10 +15,8 @@ const goneWatchDelay = 10 * time.Millisecond
 const maxReadAhead = 4 << 10
 
 // goneWatch notices that the client of a request goes away while the request is served: after its body was read, and while the client
-// waits for "100 Continue". The fields are guarded by conn.mu.
+// waits for "100 Continue". It is guarded by conn.mu.
 type goneWatch struct {
-	conn *conn
-
 	timer    *time.Timer
 	armed    bool          // nothing else reads from the connection
 	reading  chan struct{} // closed when the goroutine that reads has ended; nil without one
@@ -28,85 +26,82 @@ type goneWatch struct {
 	cancel   context.CancelFunc
 }
 
-// arm begins to watch soon. Nothing must read from the connection until stop or disarm.
-func (w *goneWatch) arm() {
-	w.conn.mu.Lock()
-	defer w.conn.mu.Unlock()
+// armWatch begins to watch soon. Nothing must read from the connection until stopWatch.
+func (c *conn) armWatch() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch {
-	case w.armed || w.gone != nil:
+	case c.armed || c.gone != nil:
 		return
-	case w.timer == nil:
-		w.timer = time.AfterFunc(goneWatchDelay, w.run)
+	case c.timer == nil:
+		c.timer = time.AfterFunc(goneWatchDelay, c.watch)
 	default:
-		w.timer.Reset(goneWatchDelay)
+		c.timer.Reset(goneWatchDelay)
 	}
-	w.armed = true
+	c.armed = true
 }
 
-// run reads what the client sends meanwhile: the beginning of later requests. It runs on the goroutine of the timer.
-func (w *goneWatch) run() {
-	c := w.conn
+// watch reads what the client sends meanwhile: the beginning of later requests. It runs on the goroutine of the timer.
+func (c *conn) watch() {
 	c.mu.Lock()
-	if !w.armed || w.reading != nil { // the timer was stopped too late
+	if !c.armed || c.reading != nil { // the timer was stopped too late
 		c.mu.Unlock()
 		return
 	}
 	ended := make(chan struct{})
-	w.reading = ended
+	c.reading = ended
 	c.setDeadline(time.Time{})
 	c.mu.Unlock()
 	defer close(ended)
 	for most := len(c.buffer.unread()) + maxReadAhead; len(c.buffer.unread()) < most; {
-		switch err := c.buffer.await(c.stream, c.poller); {
-		case errors.Is(err, os.ErrDeadlineExceeded): // stop has interrupted it
-			return
-		case err != nil:
-			w.cancelRequest(err)
+		if err := c.buffer.await(c.stream, c.poller); err != nil {
+			if !errors.Is(err, os.ErrDeadlineExceeded) { // or else stopWatch has interrupted it
+				c.clientGone(err)
+			}
 			return
 		}
 	}
 }
 
-// stop ends the watch.
-func (w *goneWatch) stop() {
-	w.conn.mu.Lock()
-	armed, reading := w.armed, w.reading
-	w.armed, w.reading = false, nil
+// stopWatch ends the watch.
+func (c *conn) stopWatch() {
+	c.mu.Lock()
+	armed, reading := c.armed, c.reading
+	c.armed, c.reading = false, nil
 	if reading != nil {
-		w.conn.setDeadline(aLongTimeAgo)
+		c.setDeadline(aLongTimeAgo)
 	}
-	w.conn.mu.Unlock()
+	c.mu.Unlock()
 	switch {
 	case reading != nil:
 		<-reading
 	case armed:
-		w.timer.Stop()
+		c.timer.Stop()
 	}
 }
 
-// disarm ends the watch, and whatever belongs to the request.
-func (w *goneWatch) disarm() {
-	w.stop()
-	c := w.conn
+// releaseRequest ends the watch, and whatever belongs to the request.
+func (c *conn) releaseRequest() {
+	c.stopWatch()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if w.cancel != nil {
-		w.cancel()
+	if c.cancel != nil {
+		c.cancel()
 	}
-	w.canceler, w.context, w.cancel = nil, nil, nil
+	c.canceler, c.context, c.cancel = nil, nil, nil
 	c.requestBody.unread, c.requestBody.broken, c.requestBody.interrupted = false, false, false
 }
 
-// cancelRequest ends what the request waits for, because the client has gone.
-func (w *goneWatch) cancelRequest(reason error) {
-	w.conn.mu.Lock()
-	defer w.conn.mu.Unlock()
-	w.gone = reason
-	if w.canceler != nil {
-		w.canceler.Cancel() // not after CancelWhenGone has replaced it
+// clientGone ends what the request waits for.
+func (c *conn) clientGone(reason error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gone = reason
+	if c.canceler != nil {
+		c.canceler.Cancel() // not after CancelWhenGone has replaced it
 	}
-	if w.cancel != nil {
-		w.cancel()
+	if c.cancel != nil {
+		c.cancel()
 	}
 }
 
@@ -114,24 +109,22 @@ func (w *goneWatch) cancelRequest(reason error) {
 func (r *Request) CancelWhenGone(c Canceler) {
 	r.conn.mu.Lock()
 	defer r.conn.mu.Unlock()
-	r.conn.goneWatch.canceler = c
-	if r.conn.goneWatch.gone != nil && c != nil {
+	if r.conn.canceler = c; c != nil && r.conn.gone != nil {
 		c.Cancel()
 	}
 }
 
 // Context is done when the client has gone, and when the request has ended.
 func (r *Request) Context() context.Context {
-	r.conn.mu.Lock()
-	defer r.conn.mu.Unlock()
-	w := &r.conn.goneWatch
-	if w.context == nil {
-		w.context, w.cancel = context.WithCancel(context.Background())
-		if w.gone != nil {
-			w.cancel()
+	c := r.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.context == nil {
+		if c.context, c.cancel = context.WithCancel(context.Background()); c.gone != nil {
+			c.cancel()
 		}
 	}
-	return w.context
+	return c.context
 }
 
 // Gone reports whether the client has gone away: it closed or half-closed the connection, or the connection failed. It is
@@ -139,5 +132,5 @@ func (r *Request) Context() context.Context {
 func (r *Request) Gone() bool {
 	r.conn.mu.Lock()
 	defer r.conn.mu.Unlock()
-	return r.conn.goneWatch.gone != nil
+	return r.conn.gone != nil
 }

@@ -28,7 +28,7 @@ func (s *Server) ClosePassThrough(isOver func(tunnel any) bool) {
 // both. It returns false: the connection has ended.
 func (p *passThrough) run() bool {
 	c := p.conn
-	if gone := c.goneWatch.gone; gone != nil && !errors.Is(gone, io.EOF) {
+	if gone := c.gone; gone != nil && !errors.Is(gone, io.EOF) {
 		p.end(gone)
 		return false
 	}

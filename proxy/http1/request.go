@@ -1,6 +1,11 @@
 package http1
 
-import "net"
+import (
+	"errors"
+	"io"
+	"net"
+	"time"
+)
 
 // Request is a request of a client. It implements Caller. Its strings may be kept after the request has ended, the rest must
 // not be.
@@ -28,4 +33,122 @@ type Request struct {
 	Secure bool
 
 	conn *conn
+}
+
+// RequestBody is the body of a request. Its errors are ErrChunk, or those of the connection. Interrupt and Complete may be
+// called from any goroutine. The fields are guarded by conn.mu; their zero values are those of a complete body.
+type RequestBody struct {
+	conn *conn
+
+	unread      bool // it was not read to its end
+	broken      bool // a Read has failed: the end of the body cannot be found any more
+	interrupted bool // unless the watch reads, the deadline is aLongTimeAgo
+}
+
+// aLongTimeAgo is a deadline that ends blocked reads.
+var aLongTimeAgo = time.Unix(1, 0)
+
+// Read implements io.Reader. The first call sends "100 Continue" if the client waits for it.
+func (b *RequestBody) Read(p []byte) (int, error) {
+	c := b.conn
+	if c.request.ExpectContinue {
+		if err := c.sendContinue(); err != nil {
+			return 0, err
+		}
+	}
+	n, err := c.body.Read(p)
+	if err != nil {
+		b.readEnded(err)
+	}
+	return n, err
+}
+
+// readEnded takes the error of a Read.
+func (b *RequestBody) readEnded(err error) {
+	isEnd := errors.Is(err, io.EOF)
+	b.conn.mu.Lock()
+	first, interrupted := b.unread && !b.broken, b.interrupted
+	b.unread, b.broken = !isEnd, !isEnd
+	b.conn.mu.Unlock()
+	switch {
+	case !first:
+	case isEnd:
+		b.conn.armWatch()
+	case !interrupted && !errors.Is(err, ErrChunk):
+		b.conn.clientGone(err)
+	}
+}
+
+// Trailer returns the trailer section, after io.EOF.
+func (b *RequestBody) Trailer() Fields { return b.conn.body.Trailer() }
+
+// Complete reports whether the body was read to its end, or the request has no body.
+func (b *RequestBody) Complete() bool {
+	b.conn.mu.Lock()
+	defer b.conn.mu.Unlock()
+	return !b.unread
+}
+
+// Interrupt makes a blocked Read, and all later ones, fail. It does nothing to a complete body, and sets no deadline while a
+// client that goes away is watched for: no Read is blocked then, and the watch would end.
+func (b *RequestBody) Interrupt() {
+	b.conn.mu.Lock()
+	defer b.conn.mu.Unlock()
+	if b.interrupted = b.unread; b.interrupted && !b.conn.armed {
+		_ = b.conn.stream.SetReadDeadline(aLongTimeAgo) // fails only if reads fail too
+	}
+}
+
+// Read reads the bytes of a body.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.block(func() (int, error) { return c.stream.Read(p) })
+	if c.wait.received >= minBodyProgress {
+		c.wait.restart()
+	}
+	return n, err
+}
+
+// sendContinue sends "100 Continue" (RFC 9110 section 15.2.1) if the client waits for it, unless the final response has begun.
+func (c *conn) sendContinue() error {
+	c.continueMu.Lock()
+	defer c.continueMu.Unlock()
+	if c.requestBody.Complete() {
+		return nil
+	}
+	c.stopWatchForBody()
+	if !c.expecting {
+		return nil
+	}
+	c.expecting = false
+	_, err := c.write([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
+	return err
+}
+
+// stopWatchForBody ends the watch before the body is read.
+func (c *conn) stopWatchForBody() {
+	c.stopWatch()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.requestBody.interrupted {
+		c.setDeadline(aLongTimeAgo)
+	} else {
+		c.setDeadline(time.Time{})
+	}
+}
+
+// responseBegins prevents a later "100 Continue". It reports whether the connection must end with the response, because the
+// server cannot find the end of the body: either the client still waits for "100 Continue", and may or may not send the body
+// now, or the body is broken, or too long to be discarded.
+func (c *conn) responseBegins() (isLast bool) {
+	if c.request.ExpectContinue {
+		c.continueMu.Lock()
+		defer c.continueMu.Unlock()
+		if c.expecting {
+			c.expecting = false
+			return true
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.requestBody.broken || c.requestBody.unread && c.request.ContentLength > maxDiscardedBody
 }
