@@ -15,9 +15,6 @@ const (
 	// maxChunkOverhead limits how much longer than the data the lines with the sizes may be in all. Otherwise a sender could keep
 	// the recipient busy with extensions, and send no data.
 	maxChunkOverhead = 16 << 10
-	exemptLine       = 16 // a size, with a short extension, is no overhead
-	// maxChunkDigits suffices for every size. Zeros in front of it are valid, but not needed.
-	maxChunkDigits = 16
 )
 
 // body reads the body of a message: RFC 9112 section 6.3. It never reads beyond its end, except into the buffer.
@@ -136,33 +133,27 @@ func (b *body) parse() {
 }
 
 // line returns the next line, without its CR LF. It reports false if it is not complete. A line that is too long or that
-// contains a CR or LF is an error.
+// contains a control character is an error.
 func (b *body) line() (line []byte, ok bool) {
+	limit := [...]int{chunkSizeSection: maxChunkLine, chunkEndSection: 0, trailerSection: int(b.remaining)}[b.section] + len("\r\n")
 	unread := b.buffer.unread()
-	limit := maxChunkLine
-	switch b.section {
-	case chunkEndSection:
-		limit = 0
-	case trailerSection:
-		limit = int(b.remaining)
+	unread = unread[:min(len(unread), limit)]
+	line, _, ok = bytes.Cut(unread, []byte("\r\n"))
+	if !ok {
+		line = bytes.TrimSuffix(unread, []byte{'\r'})
 	}
-	unread = unread[:min(len(unread), limit+len("\r\n"))]
-	end := bytes.IndexAny(unread, "\r\n")
-	switch {
-	case end < 0 && len(unread) < limit+len("\r\n"), end >= 0 && end == len(unread)-1 && unread[end] == '\r' && end <= limit:
-		return nil, false
-	case end < 0 || !bytes.HasPrefix(unread[end:], []byte("\r\n")):
+	if checkText(line) != nil || !ok && len(unread) == limit {
 		b.err = ErrChunk
 		return nil, false
 	}
-	return unread[:end], true
+	return line, ok
 }
 
 func (b *body) parseLine(line []byte) {
 	switch b.section {
 	case chunkSizeSection:
 		size, ok := parseChunkSize(line, b.framing == byLenientChunks)
-		b.overhead = max(0, b.overhead+int64(len(line))-exemptLine-2*size)
+		b.overhead = max(0, b.overhead+int64(len(line))-16-2*size) // a size, with a short extension, is no overhead
 		switch {
 		case !ok || b.overhead > maxChunkOverhead:
 			b.err = ErrChunk
@@ -180,7 +171,7 @@ func (b *body) parseLine(line []byte) {
 		}
 		b.remaining -= int64(len(line) + len("\r\n"))
 		field, ok := parseField(string(line), "")
-		if b.remaining < 0 || !ok || !consistsOf(line, textByte) {
+		if b.remaining < 0 || !ok {
 			b.err = ErrChunk
 			return
 		}
@@ -197,5 +188,5 @@ func parseChunkSize(line []byte, lenient bool) (size int64, ok bool) {
 	if lenient {
 		rest = bytes.Trim(rest, " \t")
 	}
-	return int64(value), err == nil && len(digits) <= maxChunkDigits && (len(rest) == 0 || rest[0] == ';' && consistsOf(rest, textByte))
+	return int64(value), err == nil && len(digits) <= 16 && (len(rest) == 0 || rest[0] == ';') // more zeros in front are not needed
 }

@@ -98,7 +98,7 @@ func (c *conn) handshake() bool {
 		return true
 	}
 	_ = c.stream.SetWriteDeadline(c.deadline) // if it fails, so does the handshake
-	_, err := c.block(func() (int, error) { return 0, secure.Handshake() })
+	_, err := c.blockRead(func() (int, error) { return 0, secure.Handshake() })
 	if err == nil {
 		return c.stream.SetWriteDeadline(time.Time{}) == nil
 	}
@@ -163,7 +163,7 @@ func (c *conn) awaitRequest() bool {
 
 // readHeader reads a part of a header.
 func (c *conn) readHeader() error {
-	_, err := c.block(func() (int, error) { return 0, c.buffer.await(c.stream, c.poller) })
+	_, err := c.blockRead(func() (int, error) { return 0, c.buffer.await(c.stream, c.poller) })
 	return err
 }
 

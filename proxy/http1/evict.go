@@ -38,30 +38,30 @@ var errEvicted = &net.OpError{Op: "read", Err: net.ErrClosed}
 // restart begins a new wait.
 func (w *clientWait) restart() { w.blockedFor, w.received = 0, 0 }
 
-// block runs a function that is blocked on the client until it returns, and adds up the time.
-func (c *conn) block(read func() (int, error)) (int, error) {
-	w, began := &c.wait, c.server.now()
-	since := int64(began - w.blockedFor)
-	if !w.reading.CompareAndSwap(0, since) {
+// block runs a function that is blocked on the client until it returns. The wait counts from a time.
+func (c *conn) block(clock *atomic.Int64, from time.Duration, wait func() (int, error)) (int, error) {
+	if !clock.CompareAndSwap(0, int64(from)) {
 		return 0, errEvicted
 	}
-	n, err := read()
-	if !w.reading.CompareAndSwap(since, 0) {
+	n, err := wait()
+	if !clock.CompareAndSwap(int64(from), 0) {
 		return 0, errEvicted
 	}
-	w.blockedFor += c.server.now() - began
-	w.received += n
+	return n, err
+}
+
+// blockRead runs a function that reads from the client, and adds up the time.
+func (c *conn) blockRead(read func() (int, error)) (int, error) {
+	began := c.server.now()
+	n, err := c.block(&c.wait.reading, began-c.wait.blockedFor, read)
+	c.wait.blockedFor += c.server.now() - began
+	c.wait.received += n
 	return n, err
 }
 
 // write writes to the client. Its errors mean that the client has gone.
 func (c *conn) write(p []byte) (int, error) {
-	since := int64(c.server.now())
-	timed := c.wait.writing.CompareAndSwap(0, since) // otherwise another write waits for the same client
-	n, err := c.stream.Write(p)
-	if timed {
-		c.wait.writing.CompareAndSwap(since, 0)
-	}
+	n, err := c.block(&c.wait.writing, c.server.now(), func() (int, error) { return c.stream.Write(p) })
 	if err != nil {
 		c.clientGone(err)
 	}

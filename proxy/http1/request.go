@@ -101,7 +101,7 @@ func (b *RequestBody) Interrupt() {
 
 // Read reads the bytes of a body.
 func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.block(func() (int, error) { return c.stream.Read(p) })
+	n, err := c.blockRead(func() (int, error) { return c.stream.Read(p) })
 	if c.wait.received >= minBodyProgress {
 		c.wait.restart()
 	}

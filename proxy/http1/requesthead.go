@@ -152,32 +152,25 @@ func isHost(text string) bool {
 // these fields differently are what request smuggling is made of (section 11.2), so whatever can be understood in two ways is
 // an error.
 func (r *Request) parseFraming() *RequestError {
-	var hosts, lengths, codings int
-	for _, field := range r.Fields {
-		switch name := field.Name; {
-		case EqualFold(name, "Host"):
-			r.Host = field.Value
-			hosts++
-		case EqualFold(name, "Content-Length"):
-			var ok bool
-			if r.ContentLength, ok = parseDecimal(field.Value); !ok || lengths > 0 {
-				return errContentLength
-			}
-			lengths++
-		case EqualFold(name, "Transfer-Encoding"):
-			if codings > 0 || !EqualFold(field.Value, "chunked") {
-				return errTransferEncoding
-			}
-			codings++
+	for coding := range r.Fields.Lines("Transfer-Encoding") {
+		if r.ContentLength < 0 || r.MinorVersion == 0 || r.Fields.Has("Content-Length") || !EqualFold(coding, "chunked") {
+			return errTransferEncoding
 		}
-	}
-	switch {
-	case codings > 0 && (lengths > 0 || r.MinorVersion == 0):
-		return errTransferEncoding
-	case hosts > 1, hosts == 0 && r.MinorVersion > 0, r.Host != "" && !isHost(r.Host): // it may be empty: RFC 9110 section 7.2
-		return errHost
-	case codings > 0:
 		r.ContentLength = -1
+	}
+	lengths, hosts := 0, 0
+	for length := range r.Fields.Lines("Content-Length") {
+		var ok bool
+		if r.ContentLength, ok = parseDecimal(length); !ok || lengths > 0 {
+			return errContentLength
+		}
+		lengths++
+	}
+	for r.Host = range r.Fields.Lines("Host") {
+		hosts++
+	}
+	if hosts > 1 || hosts == 0 && r.MinorVersion > 0 || r.Host != "" && !isHost(r.Host) { // it may be empty: RFC 9110 section 7.2
+		return errHost
 	}
 	return nil
 }

@@ -109,23 +109,21 @@ func (h *responseHead) parseFieldLine(line string) error {
 
 // parseFraming finds out where the response ends: RFC 9112 section 6.3.
 func (h *responseHead) parseFraming() error {
-	length := "" // the value of Content-Length
-	for _, field := range h.Fields {
-		switch name := field.Name; {
-		case EqualFold(name, "Content-Length"):
-			n, ok := parseDecimal(field.Value)
-			if !ok || length != "" && field.Value != length { // identical ones are accepted: RFC 9110 section 8.6
-				return errResponseLength
-			}
-			length, h.ContentLength = field.Value, n
-		case EqualFold(name, "Transfer-Encoding"):
-			if h.chunked || h.minorVersion == 0 || !EqualFold(field.Value, "chunked") {
-				return errResponseCoding
-			}
-			h.chunked = true
+	for coding := range h.Fields.Lines("Transfer-Encoding") {
+		if h.chunked || h.minorVersion == 0 || !EqualFold(coding, "chunked") {
+			return errResponseCoding
 		}
+		h.chunked = true
 	}
-	h.close = h.Fields.endsConnection(h.minorVersion) || h.chunked && length != "" // with both, it may be an attempt to split responses
+	first := "" // Content-Length
+	for length := range h.Fields.Lines("Content-Length") {
+		n, ok := parseDecimal(length)
+		if !ok || first != "" && length != first { // identical ones are accepted: RFC 9110 section 8.6
+			return errResponseLength
+		}
+		first, h.ContentLength = length, n
+	}
+	h.close = h.Fields.endsConnection(h.minorVersion) || h.chunked && first != "" // with both, it may be an attempt to split responses
 	if h.chunked {
 		h.ContentLength = -1
 	}
