@@ -12,8 +12,8 @@ import (
 const (
 	maxChunkLine = 4 << 10
 	maxTrailer   = 4 << 10
-	// maxChunkOverhead limits how much longer than the data the lines with the sizes may be in all. Otherwise a sender could keep
-	// the recipient busy with extensions, and send no data.
+	// maxChunkOverhead limits how much longer than the data the lines with the sizes may be in all: a sender must not keep the
+	// recipient busy with extensions.
 	maxChunkOverhead = 16 << 10
 )
 
@@ -66,8 +66,7 @@ func (b *body) reset(how framing, length int64) {
 	}
 }
 
-// Read implements io.Reader. With the last bytes it returns io.EOF, if it knows already that they are the last ones. An
-// early end of the connection is io.ErrUnexpectedEOF.
+// Read implements io.Reader. It returns io.EOF with the last bytes if it can. An early end is io.ErrUnexpectedEOF.
 func (b *body) Read(p []byte) (n int, err error) {
 	for {
 		b.parse()
@@ -132,8 +131,7 @@ func (b *body) parse() {
 	}
 }
 
-// line returns the next line, without its CR LF. It reports false if it is not complete. A line that is too long or that
-// contains a control character is an error.
+// line returns the next line, without its CR LF, if it is complete. A control character in it or an excessive length is an error.
 func (b *body) line() (line []byte, ok bool) {
 	limit := [...]int{chunkSizeSection: maxChunkLine, chunkEndSection: 0, trailerSection: int(b.remaining)}[b.section] + len("\r\n")
 	unread := b.buffer.unread()
@@ -179,8 +177,7 @@ func (b *body) parseLine(line []byte) {
 	}
 }
 
-// parseChunkSize parses the line before a chunk: its size in hexadecimal digits, and extensions, which are ignored (RFC 9112
-// section 7.1.1).
+// parseChunkSize parses the line before a chunk: its size, and extensions, which are ignored (RFC 9112 section 7.1.1).
 func parseChunkSize(line []byte, lenient bool) (size int64, ok bool) {
 	rest := bytes.TrimLeft(line, "0123456789abcdefABCDEF")
 	digits := line[:len(line)-len(rest)]

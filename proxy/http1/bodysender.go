@@ -15,8 +15,7 @@ var ErrRequestBody = errors.New("the request body broke off")
 // continueTimeout is how long "100 Continue" is awaited: RFC 9110 section 10.1.1 requires that it is not awaited for ever.
 const continueTimeout = time.Second
 
-// bodySender sends a request body that arrives while it is sent, or that the upstream may be slow to read, on a goroutine of
-// its own.
+// bodySender sends a request body that arrives while it is sent, or is long, on a goroutine of its own.
 type bodySender struct {
 	upstream *upstreamConn
 	stream   Stream

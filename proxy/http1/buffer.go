@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// buffer holds what was read from a connection and not yet consumed. The zero value is empty. An empty buffer has no memory:
-// most connections are idle most of the time, and there may be thousands.
+// buffer holds what was read from a connection and not yet consumed. The zero value is empty, and an empty buffer has no memory:
+// thousands of connections may be idle.
 type buffer struct {
 	bytes      []byte
 	start, end int
@@ -56,8 +56,7 @@ func (b *buffer) release() {
 	*b = buffer{}
 }
 
-// fill reads once, and ensures space before: it moves what is unread to the front, and only if that is not enough it doubles the
-// buffer. It returns nil if it has read something.
+// fill reads once. It returns nil if it has read something.
 func (b *buffer) fill(r io.Reader) error {
 	switch size := len(b.bytes); {
 	case size == 0:
@@ -85,8 +84,7 @@ func (b *buffer) fill(r io.Reader) error {
 	return err
 }
 
-// await is fill for a reader that may have nothing for a long time. With its poller, which may be nil, an empty buffer has no
-// memory until then.
+// await is fill for a reader that may have nothing for long. With its poller, if any, an empty buffer has no memory until then.
 func (b *buffer) await(r io.Reader, poller *poller) error {
 	if b.bytes == nil && poller != nil {
 		return poller.await(b)

@@ -43,7 +43,7 @@ const (
 	phaseNew         int32 = iota // it has not begun a request yet
 	phaseHeader                   // it has begun its first request, whose header is not complete
 	phaseClosing                  // its last response was sent
-	phaseTunnel                   // it has opened a tunnel, and not begun a request in it; from here on it has sent a complete header
+	phaseTunnel                   // it has opened a tunnel, and not begun a request in it; all that follow have sent a complete header
 	phaseServing                  // it has begun a request, and the response is not complete
 	phaseIdle                     // it is between two requests
 	phasePassThrough              // it is a tunnel that passes through
@@ -235,12 +235,9 @@ func (c *conn) endRequest() bool {
 	}
 }
 
-// maxDiscardedBody is how much of an unread body, or of what follows a refused request, is read and discarded, so that the client
-// can read the response: closing a connection with unread data resets it.
-const (
-	maxDiscardedBody = 256 << 10
-	lingerTimeout    = 500 * time.Millisecond // for a connection that is to be closed
-)
+// maxDiscardedBody is how much is read and discarded so that the client can read the response: closing a connection with unread data
+// resets it.
+const maxDiscardedBody = 256 << 10
 
 // discardBody reads the rest of the body, so that what follows it is the next request.
 func (c *conn) discardBody() bool {
@@ -267,12 +264,9 @@ func (c *conn) linger() {
 	if !maySend || closeWrite(c.stream) != nil {
 		return
 	}
-	c.setDeadline(time.Now().Add(lingerTimeout))
+	c.setDeadline(time.Now().Add(500 * time.Millisecond))
 	_, _ = io.CopyN(io.Discard, c.stream, maxDiscardedBody) // however it ends, the connection is closed
 }
-
-// tlsHandshakeRecord is the first byte of a TLS connection: RFC 8446 section 5.1. No request begins with it.
-const tlsHandshakeRecord = 22
 
 // enterTunnel continues inside the tunnel that a CONNECT has opened: with TLS, if the client begins that.
 func (c *conn) enterTunnel(config *tls.Config, tunnel any) bool {
@@ -284,6 +278,7 @@ func (c *conn) enterTunnel(config *tls.Config, tunnel any) bool {
 	if len(c.buffer.unread()) == 0 && c.readHeader() != nil {
 		return false
 	}
+	const tlsHandshakeRecord = 22 // RFC 8446 section 5.1; no request begins with it
 	if c.buffer.unread()[0] != tlsHandshakeRecord {
 		return true
 	}
@@ -363,6 +358,3 @@ func (c *conn) closeIdle(shutdown time.Duration) {
 		go c.closeLayer(c.stream)
 	}
 }
-
-// hasSentHeader reports whether the client has ever sent a complete header.
-func (c *conn) hasSentHeader() bool { return c.phase.Load() >= phaseTunnel }

@@ -2,8 +2,7 @@ package http1
 
 import "net/http"
 
-// RequestError is why a request is refused. It contains nothing of the request. RequestErrors are shared by all requests and
-// must not be changed.
+// RequestError is why a request is refused. It contains nothing of the request, is shared by all, and must not be changed.
 type RequestError struct {
 	Code   string // short, unique and stable
 	Status int

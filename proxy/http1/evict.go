@@ -6,14 +6,12 @@ import (
 	"time"
 )
 
-// clientWait measures how long the server has been blocked on the client of a connection: while a read waits for a header or
-// for the rest of a body, or a write for the client to read. It does not count while a request is being served.
-//
-// Only the goroutines of the connection change it, but for waitEvicted.
+// clientWait measures how long the server has been blocked on the client of a connection: while a read waits for a header or a
+// body, or a write for the client to read. Only the goroutines of the connection change it, but for waitEvicted.
 type clientWait struct {
 	// reading and writing are when the current wait began, by Server.now; 0 without one, and waitEvicted once the server has
-	// decided to close the connection. They are changed by compare-and-swap, so that a client whose bytes have arrived and a server
-	// that wants to close can never both win.
+	// decided to close the connection. They are compared and swapped: of a client whose bytes have arrived and a server that wants
+	// to close, only one can win.
 	reading, writing atomic.Int64
 
 	// blockedFor is how long reads have been blocked with less than minBodyProgress to show for it, which is received
@@ -28,8 +26,7 @@ const (
 	waitLingering = 1 // longer than all others, so that a connection whose last response was sent makes room first
 )
 
-// minBodyProgress is how many bytes of a body must arrive for blockedFor to begin again. If one byte were enough, one byte now and
-// then would keep a connection forever.
+// minBodyProgress is how many bytes of a body begin a new wait: one byte now and then must not keep a connection forever.
 const minBodyProgress = 4 << 10
 
 // errEvicted is returned for a connection that was closed to make room.
@@ -83,8 +80,8 @@ const (
 	overloadPeriod       = 10 * time.Second
 )
 
-// evictSlowest closes the connection on which the server has waited longest for its client, unless the client is within its timeout,
-// in favour of a connection that came at a time. It returns when it is worth looking again.
+// evictSlowest closes the connection on which the server has waited longest for its client, if longer than the timeout, to make room
+// for one that came at a time. It returns when it is worth looking again.
 func (s *Server) evictSlowest(came time.Duration) time.Duration {
 	now, timeout := s.now(), stallTimeout
 	if now-came >= overloadWait {
@@ -116,6 +113,7 @@ type stall struct {
 	conn  *conn
 	clock *atomic.Int64 // one of its clientWait
 	since int64
+	order int64 // since, or less
 }
 
 // slowest returns the longest wait, preferably for a client that never sent a complete header. Its conn is nil if there is none.
@@ -123,18 +121,16 @@ func (s *Server) slowest() (worst stall) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
+		preference := int64(0)
+		if c.phase.Load() < phaseTunnel {
+			preference = 1 << 62
+		}
 		for _, clock := range [...]*atomic.Int64{&c.wait.reading, &c.wait.writing} {
-			if next := (stall{c, clock, clock.Load()}); next.since > 0 && (worst.conn == nil || next.before(worst)) {
-				worst = next
+			since := clock.Load()
+			if order := since - preference; since > 0 && (worst.conn == nil || order < worst.order) {
+				worst = stall{c, clock, since, order}
 			}
 		}
 	}
 	return worst
-}
-
-func (a stall) before(b stall) bool {
-	if sent := a.conn.hasSentHeader(); sent != b.conn.hasSentHeader() {
-		return !sent
-	}
-	return a.since < b.since
 }

@@ -21,8 +21,7 @@ func parseField(line, trim string) (field Field, ok bool) {
 	return Field{name, trimOWS(value)}, found && consistsOf(name, tokenByte)
 }
 
-// Fields are the field lines of a header or trailer section, in the order in which they arrived. Names are compared in any
-// case. The zero value has no fields.
+// Fields are the field lines of a header or trailer section, in the order in which they arrived. Names are compared in any case.
 type Fields []Field
 
 // Has reports whether there is a field.
@@ -52,8 +51,7 @@ func (f Fields) Lines(name string) iter.Seq[string] {
 	}
 }
 
-// Elements returns the elements of a list-based field (RFC 9110 section 5.6.1) in all its lines, without empty ones. Commas in
-// quoted strings are not recognised.
+// Elements returns the elements of a list (RFC 9110 section 5.6.1) in all its lines, but no empty ones. It knows no quoted strings.
 func (f Fields) Elements(name string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for line := range f.Lines(name) {
@@ -132,8 +130,7 @@ func FieldsOf(header http.Header) (fields Fields) {
 	return fields
 }
 
-// EqualFold compares field names in any case. These are tokens, and so are ASCII: no character of another script folds to one
-// of theirs.
+// EqualFold compares field names in any case. Names are ASCII: no character of another script, which is longer, folds to theirs.
 func EqualFold(a, b string) bool { return len(a) == len(b) && strings.EqualFold(a, b) }
 
 // trimOWS removes optional whitespace (RFC 9110 section 5.6.3) from both ends.

@@ -7,15 +7,14 @@ import (
 	"time"
 )
 
-// goneWatchDelay is how long a request is served before the server begins to watch whether the client is still there. Most
-// requests are faster, and need no second goroutine.
+// goneWatchDelay is how long a request is served before the watch begins. Most are faster, and need no second goroutine.
 const goneWatchDelay = 10 * time.Millisecond
 
 // maxReadAhead is how much of later requests is read while one is served. Behind more, the end of the connection is not seen.
 const maxReadAhead = 4 << 10
 
-// goneWatch notices that the client of a request goes away while the request is served: after its body was read, and while the client
-// waits for "100 Continue". It is guarded by conn.mu.
+// goneWatch notices that the client goes away while its request is served: after the body was read, and while the client waits for
+// "100 Continue". It is guarded by conn.mu.
 type goneWatch struct {
 	timer    *time.Timer
 	armed    bool          // nothing else reads from the connection

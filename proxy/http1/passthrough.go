@@ -24,8 +24,7 @@ func (s *Server) ClosePassThrough(isOver func(tunnel any) bool) {
 	})
 }
 
-// run copies in both directions until both have ended. An end is forwarded, so that the other direction can go on; a failure ends
-// both. It returns false: the connection has ended.
+// run copies in both directions until both have ended; a failure ends both. It returns false: the connection has ended.
 func (p *passThrough) run() bool {
 	c := p.conn
 	if gone := c.gone; gone != nil && !errors.Is(gone, io.EOF) {
@@ -64,8 +63,7 @@ func (p *passThrough) copy(to, from net.Conn, poller *poller, b *buffer) error {
 	}
 }
 
-// end ends both directions after a failure. The peers must not take it for the end of a response, unless the server itself has
-// ended the tunnel.
+// end ends both directions after a failure. The peers must not take it for a clean end, unless the server has ended the tunnel.
 func (p *passThrough) end(failure error) {
 	switch {
 	case failure == nil:

@@ -38,8 +38,7 @@ func newPoller(conn net.Conn) *poller {
 	return p
 }
 
-// Read does not wait: it returns os.ErrDeadlineExceeded if nothing has arrived. It uses Control and not RawConn.Read, because a
-// deadline of the last exchange may have passed.
+// Read does not wait: it returns os.ErrDeadlineExceeded if nothing has arrived.
 func (p *poller) Read(b []byte) (int, error) {
 	p.into = b
 	err := p.raw.Control(p.read)
@@ -59,8 +58,8 @@ func (p *poller) await(b *buffer) error {
 	return p.err
 }
 
-// pollableConn is a connection, or that below TLS, whose Read can be made to return os.ErrDeadlineExceeded if nothing has arrived.
-// crypto/tls continues after that error.
+// pollableConn is a connection whose Read returns os.ErrDeadlineExceeded while polling, if nothing has arrived. TLS over it continues
+// after that error.
 type pollableConn struct {
 	net.Conn
 	poller  *poller

@@ -23,8 +23,7 @@ type pool struct {
 	janitor *time.Timer     // not nil while something is idle
 }
 
-// get removes the connection that was used last, so that those that are not needed become old. It returns nil if there is
-// none on which a request may be sent.
+// get removes the connection that was used last, so that the others become old. It returns nil if none can be used.
 func (p *pool) get() *upstreamConn {
 	for {
 		p.mu.Lock()

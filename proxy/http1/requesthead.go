@@ -19,8 +19,7 @@ const (
 	maxMalformedMethod = 32
 )
 
-// requestParser parses the header of a request while it arrives, so that a malformed one is refused at once. The zero value is at the
-// beginning.
+// requestParser parses the header of a request while it arrives, so that a malformed one is refused at once.
 type requestParser struct {
 	size    int // of the lines so far, in bytes
 	lines   int // the request line is the first

@@ -37,8 +37,7 @@ type responseHead struct {
 	close        bool // the connection ends with this response
 }
 
-// parse takes what has arrived of a header from b. It reports whether the header is complete. What cannot be a response is an error
-// at once: more may never arrive.
+// parse takes what has arrived of a header from b, and reports whether it is complete. What cannot be a response is an error at once.
 func (h *responseHead) parse(b *buffer) (complete bool, err error) {
 	text := b.cutLines(maxResponseHeader - h.size)
 	h.size += len(text)

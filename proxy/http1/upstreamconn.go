@@ -24,9 +24,8 @@ const (
 	lateResponseTimeout = 100 * time.Millisecond
 )
 
-// maxSingleWriteBody is the length of the longest known body that is sent in one write with the header, by the goroutine that then
-// reads the response. It fits into the buffers of a connection, so that writing it does not wait for an upstream that answers
-// without reading.
+// maxSingleWriteBody is the length of the longest known body that is sent in one write with the header. It fits into the buffers of
+// a connection, so that writing it does not wait for an upstream that answers without reading.
 const maxSingleWriteBody = 64 << 10
 
 // upstreamConn is a connection to the upstream, and its current exchange: a request and its response. It implements Canceler and,
@@ -63,8 +62,7 @@ func newUpstreamConn(c *Client, conn net.Conn) *upstreamConn {
 	return u
 }
 
-// prepareReuse prepares an idle connection for a request. It reports false if that cannot be sent on it. A request that was not
-// sent can be sent elsewhere, so what is noticed here costs nothing.
+// prepareReuse prepares an idle connection for a request. It reports false if that cannot be sent on it.
 func (u *upstreamConn) prepareReuse() bool {
 	// The deadline is also for what TLS may write in answer to a key update.
 	if u.expired(time.Now()) || u.conn.SetDeadline(u.client.deadline()) != nil {
