@@ -74,6 +74,11 @@ func (c *conn) stopWatch() {
 	switch {
 	case reading != nil:
 		<-reading
+		c.mu.Lock()
+		if !c.requestBody.interrupted {
+			c.setDeadline(time.Time{})
+		}
+		c.mu.Unlock()
 	case armed:
 		c.timer.Stop()
 	}

@@ -42,7 +42,7 @@ type RequestBody struct {
 
 	unread      bool // it was not read to its end
 	broken      bool // a Read has failed: the end of the body cannot be found any more
-	interrupted bool // unless the watch reads, the deadline is aLongTimeAgo
+	interrupted bool // the read deadline is aLongTimeAgo, unless the watch reads
 }
 
 // aLongTimeAgo is a deadline that ends blocked reads.
@@ -57,26 +57,22 @@ func (b *RequestBody) Read(p []byte) (int, error) {
 		}
 	}
 	n, err := c.body.Read(p)
-	if err != nil {
-		b.readEnded(err)
+	if err == nil {
+		return n, nil
 	}
-	return n, err
-}
-
-// readEnded takes the error of a Read.
-func (b *RequestBody) readEnded(err error) {
 	isEnd := errors.Is(err, io.EOF)
-	b.conn.mu.Lock()
+	c.mu.Lock()
 	first, interrupted := b.unread && !b.broken, b.interrupted
 	b.unread, b.broken = !isEnd, !isEnd
-	b.conn.mu.Unlock()
+	c.mu.Unlock()
 	switch {
 	case !first:
 	case isEnd:
-		b.conn.armWatch()
+		c.armWatch()
 	case !interrupted && !errors.Is(err, ErrChunk):
-		b.conn.clientGone(err)
+		c.clientGone(err)
 	}
+	return n, err
 }
 
 // Trailer returns the trailer section, after io.EOF.
@@ -89,13 +85,12 @@ func (b *RequestBody) Complete() bool {
 	return !b.unread
 }
 
-// Interrupt makes a blocked Read, and all later ones, fail. It does nothing to a complete body, and sets no deadline while a
-// client that goes away is watched for: no Read is blocked then, and the watch would end.
+// Interrupt makes a blocked Read, and all later ones, fail. It does nothing to a complete body.
 func (b *RequestBody) Interrupt() {
 	b.conn.mu.Lock()
 	defer b.conn.mu.Unlock()
-	if b.interrupted = b.unread; b.interrupted && !b.conn.armed {
-		_ = b.conn.stream.SetReadDeadline(aLongTimeAgo) // fails only if reads fail too
+	if b.interrupted = b.unread; b.interrupted && b.conn.reading == nil { // or else the watch would end, and no Read is blocked
+		b.conn.setDeadline(aLongTimeAgo)
 	}
 }
 
@@ -115,25 +110,13 @@ func (c *conn) sendContinue() error {
 	if c.requestBody.Complete() {
 		return nil
 	}
-	c.stopWatchForBody()
+	c.stopWatch()
 	if !c.expecting {
 		return nil
 	}
 	c.expecting = false
 	_, err := c.write([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
 	return err
-}
-
-// stopWatchForBody ends the watch before the body is read.
-func (c *conn) stopWatchForBody() {
-	c.stopWatch()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.requestBody.interrupted {
-		c.setDeadline(aLongTimeAgo)
-	} else {
-		c.setDeadline(time.Time{})
-	}
 }
 
 // responseBegins prevents a later "100 Continue". It reports whether the connection must end with the response, because the

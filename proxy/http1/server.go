@@ -57,11 +57,15 @@ var ErrServerClosed = fmt.Errorf("http1: the server is closed: %w", net.ErrClose
 // Serve accepts connections on l, until l fails, or Shutdown or Close is called; its error is then ErrServerClosed. Connections
 // of l may be of any kind, such as *tls.Conn. Several calls may run at the same time.
 func (s *Server) Serve(l net.Listener) error {
-	if !s.addListener(&l) {
-		_ = l.Close() // the server was closed before
+	s.mu.Lock()
+	s.init()
+	s.listeners[&l] = struct{}{}
+	s.mu.Unlock()
+	defer s.removeListener(&l)
+	if s.draining.Load() {
+		_ = l.Close()
 		return ErrServerClosed
 	}
-	defer s.removeListener(&l)
 	for {
 		accepted, err := s.accept(l)
 		if err != nil {
@@ -100,16 +104,6 @@ func (s *Server) accept(l net.Listener) (net.Conn, error) {
 		case <-time.After(acceptPause):
 		}
 	}
-}
-
-func (s *Server) addListener(l *net.Listener) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.init(); s.draining.Load() {
-		return false
-	}
-	s.listeners[l] = struct{}{}
-	return true
 }
 
 func (s *Server) removeListener(l *net.Listener) {
