@@ -326,7 +326,7 @@ func (c *conn) evict() { c.closeLayer(socketOf(c.accepted)) }
 func (c *conn) closeLayer(layer net.Conn) {
 	_ = layer.Close()
 	c.passThrough.Load().close()
-	c.server.remove(c)
+	remove(c.server, c.server.conns, c)
 }
 
 // socketOf returns the lowest layer of a connection: closing it never blocks.

@@ -69,15 +69,16 @@ func (f *Fields) Add(name, value string) { *f = append(*f, Field{name, value}) }
 
 // Set replaces the first line of a field in its place, or else appends it, and removes the field's other lines.
 func (f *Fields) Set(name, value string) {
-	first := slices.IndexFunc(*f, func(field Field) bool { return EqualFold(field.Name, name) })
-	if first < 0 {
-		f.Add(name, value)
-		return
+	for i := range *f {
+		if EqualFold((*f)[i].Name, name) {
+			(*f)[i].Value = value
+			others := (*f)[i+1:]
+			others.Delete(name)
+			*f = (*f)[:i+1+len(others)]
+			return
+		}
 	}
-	(*f)[first].Value = value
-	others := (*f)[first+1:]
-	others.Delete(name)
-	*f = (*f)[:first+1+len(others)]
+	f.Add(name, value)
 }
 
 // Delete removes all lines of a field.

@@ -61,7 +61,7 @@ func (s *Server) Serve(l net.Listener) error {
 	s.init()
 	s.listeners[&l] = struct{}{}
 	s.mu.Unlock()
-	defer s.removeListener(&l)
+	defer remove(s, s.listeners, &l)
 	if s.draining.Load() {
 		_ = l.Close()
 		return ErrServerClosed
@@ -106,13 +106,6 @@ func (s *Server) accept(l net.Listener) (net.Conn, error) {
 	}
 }
 
-func (s *Server) removeListener(l *net.Listener) {
-	s.mu.Lock()
-	delete(s.listeners, l)
-	s.mu.Unlock()
-	s.signalRemoval()
-}
-
 // init makes the zero value usable. mu is held.
 func (s *Server) init() {
 	if s.conns == nil {
@@ -136,10 +129,10 @@ func (s *Server) admit(c *conn) bool {
 	return true
 }
 
-// remove removes a connection. It may have been removed already.
-func (s *Server) remove(c *conn) {
+// remove removes a listener or a connection. It may have been removed already.
+func remove[K comparable](s *Server, from map[K]struct{}, member K) {
 	s.mu.Lock()
-	delete(s.conns, c)
+	delete(from, member)
 	s.mu.Unlock()
 	s.signalRemoval()
 }
