@@ -53,8 +53,8 @@ const (
 // ErrChunk is returned by a body whose chunks or trailer section are malformed.
 var ErrChunk = errors.New("a chunk of the body is malformed")
 
-// reset begins a body. length is for byLength.
-func (b *body) reset(how framing, length int64) {
+// setFraming begins a body. length is for byLength.
+func (b *body) setFraming(how framing, length int64) {
 	b.framing, b.remaining, b.section, b.overhead, b.trailer, b.err = how, length, dataSection, 0, nil, nil
 	switch {
 	case how == byClose:
@@ -113,8 +113,8 @@ func (b *body) ReadReady() bool {
 // Trailer returns the trailer section, after io.EOF.
 func (b *body) Trailer() Fields { return b.trailer }
 
-// complete reports whether the body was read to its end.
-func (b *body) complete() bool {
+// atEnd reports whether the body was read to its end.
+func (b *body) atEnd() bool {
 	b.parse()
 	return errors.Is(b.err, io.EOF)
 }

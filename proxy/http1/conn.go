@@ -177,7 +177,7 @@ func (c *conn) setDeadline(at time.Time) {
 func (c *conn) resetRequest() {
 	c.request = Request{MinorVersion: 1, Fields: c.request.Fields.Reuse(), Body: &c.requestBody, Conn: c.accepted, Tunnel: c.tunnel, conn: c}
 	_, c.request.Secure = c.stream.(handshaker)
-	c.body.reset(byLength, 0)
+	c.body.setFraming(byLength, 0)
 	c.writer = ResponseWriter{Fields: c.writer.Fields.Reuse(), conn: c}
 }
 
@@ -191,11 +191,11 @@ func (c *conn) prepareRequest() {
 	case r.Method == http.MethodConnect: // what follows is not HTTP
 		r.ContentLength = 0
 	case r.ContentLength < 0:
-		c.body.reset(byChunks, 0)
+		c.body.setFraming(byChunks, 0)
 	default:
-		c.body.reset(byLength, r.ContentLength)
+		c.body.setFraming(byLength, r.ContentLength)
 	}
-	unread := !c.body.complete()
+	unread := !c.body.atEnd()
 	if unread {
 		c.setDeadline(time.Time{}) // a body may take as long as it likes
 		c.mu.Lock()
@@ -241,12 +241,12 @@ const maxDiscardedBody = 256 << 10
 
 // discardBody reads the rest of the body, so that what follows it is the next request.
 func (c *conn) discardBody() bool {
-	if c.body.complete() {
+	if c.body.atEnd() {
 		return true
 	}
 	c.setDeadline(time.Now().Add(c.server.HeaderTimeout))
 	_, _ = io.CopyN(io.Discard, &c.body, maxDiscardedBody) // however it ends, the end counts
-	if c.body.complete() {
+	if c.body.atEnd() {
 		return true
 	}
 	c.linger()
@@ -260,7 +260,7 @@ func (c *conn) linger() {
 		return
 	}
 	// What the client may be sending is not read any more.
-	maySend := c.request.Malformed != nil || c.request.Method == http.MethodConnect || !c.body.complete() || len(c.buffer.unread()) > 0
+	maySend := c.request.Malformed != nil || c.request.Method == http.MethodConnect || !c.body.atEnd() || len(c.buffer.unread()) > 0
 	if !maySend || closeWrite(c.stream) != nil {
 		return
 	}

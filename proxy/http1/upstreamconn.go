@@ -57,7 +57,7 @@ func newUpstreamConn(c *Client, conn net.Conn) *upstreamConn {
 	lifetime := maxUpstreamAge - rand.N(upstreamAgeJitter) //nolint:gosec // spreads load, and keeps no secret
 	u := &upstreamConn{client: c, socket: socketOf(conn), expiresAt: time.Now().Add(lifetime)}
 	u.conn, u.pollable = makePollable(conn)
-	u.body.from, u.body.buffer = u.conn, &u.buffer
+	u.from, u.body.buffer = u.conn, &u.buffer
 	_ = conn.SetDeadline(c.deadline())
 	return u
 }
@@ -176,20 +176,20 @@ func (u *upstreamConn) prepareBody(r *ClientRequest) {
 		if h.Status == http.StatusNoContent {
 			h.ContentLength = 0
 		}
-		u.body.reset(byLength, 0)
+		u.setFraming(byLength, 0)
 	case h.chunked:
-		u.body.reset(byLenientChunks, 0)
+		u.setFraming(byLenientChunks, 0)
 	case h.ContentLength >= 0:
-		u.body.reset(byLength, h.ContentLength)
+		u.setFraming(byLength, h.ContentLength)
 	default:
 		h.close = true
-		u.body.reset(byClose, 0)
+		u.setFraming(byClose, 0)
 	}
 	h.Body = u
 	if u.bodySender != nil {
 		u.bodySender.responseArrived()
 	}
-	switch complete := u.body.framing == byLength && u.body.remaining <= int64(len(u.buffer.unread())); {
+	switch complete := u.framing == byLength && u.remaining <= int64(len(u.buffer.unread())); {
 	case complete:
 	case u.bodySender == nil:
 		_ = u.conn.SetDeadline(time.Time{}) // a body may take as long as it needs, and TLS may have to write meanwhile
@@ -200,9 +200,9 @@ func (u *upstreamConn) prepareBody(r *ClientRequest) {
 
 // Close implements ResponseBody.
 func (u *upstreamConn) Close() error {
-	if u.endExchange() && !u.head.close && !u.client.DisableKeepAlives && u.body.complete() && len(u.buffer.unread()) == 0 {
+	if u.endExchange() && !u.head.close && !u.client.DisableKeepAlives && u.atEnd() && len(u.buffer.unread()) == 0 {
 		// An idle connection keeps only what it needs.
-		u.caller, u.bodySender, u.body.trailer = nil, nil, nil
+		u.caller, u.bodySender, u.trailer = nil, nil, nil
 		u.head = responseHead{ClientResponse: ClientResponse{Fields: u.head.Fields.Reuse()}}
 		if u.idleSince = time.Now(); u.client.pool.put(u) {
 			return nil
