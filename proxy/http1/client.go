@@ -80,7 +80,7 @@ func Connect(conn net.Conn, target string, fields Fields) (status int, err error
 		return 0, err
 	}
 	if u.head.Status == http.StatusOK && len(u.buffer.unread()) > 0 {
-		return 0, errEarlyTunnelData // a TLS server never sends first
+		return 0, &InvalidResponseError{"the tunnel has data before it was used"} // a TLS server never sends first
 	}
 	return u.head.Status, nil
 }

@@ -298,9 +298,6 @@ type prefixedConn struct {
 // Read implements net.Conn.
 func (c *prefixedConn) Read(p []byte) (int, error) { return c.reader.Read(p) }
 
-// CloseWrite is for linger.
-func (c *prefixedConn) CloseWrite() error { return closeWrite(c.Conn) }
-
 func closeWrite(c net.Conn) error {
 	if half, ok := c.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

@@ -18,14 +18,9 @@ type InvalidResponseError struct{ detail string }
 func (e *InvalidResponseError) Error() string { return e.detail }
 
 var (
-	errStatusLine       = &InvalidResponseError{"the status line is malformed"}
-	errResponseField    = &InvalidResponseError{"a field of the header is malformed"}
-	errResponseLength   = &InvalidResponseError{"Content-Length is not one number"}
-	errResponseCoding   = &InvalidResponseError{"Transfer-Encoding is not chunked, or in HTTP/1.0"}
-	errResponseTooLong  = &InvalidResponseError{"the header is too long"}
-	errUnexpectedSwitch = &InvalidResponseError{"the protocol was switched without a request to do so"}
-	errInformational    = &InvalidResponseError{"there are too many informational responses"}
-	errEarlyTunnelData  = &InvalidResponseError{"the tunnel has data before it was used"}
+	errStatusLine      = &InvalidResponseError{"the status line is malformed"}
+	errResponseField   = &InvalidResponseError{"a field of the header is malformed"}
+	errResponseTooLong = &InvalidResponseError{"the header is too long"}
 )
 
 // responseHead is the header of a response: status line and field lines.
@@ -110,7 +105,7 @@ func (h *responseHead) parseFieldLine(line string) error {
 func (h *responseHead) parseFraming() error {
 	for coding := range h.Fields.Lines("Transfer-Encoding") {
 		if h.chunked || h.minorVersion == 0 || !EqualFold(coding, "chunked") {
-			return errResponseCoding
+			return &InvalidResponseError{"Transfer-Encoding is not chunked, or in HTTP/1.0"}
 		}
 		h.chunked = true
 	}
@@ -118,7 +113,7 @@ func (h *responseHead) parseFraming() error {
 	for length := range h.Fields.Lines("Content-Length") {
 		n, ok := parseDecimal(length)
 		if !ok || first != "" && length != first { // identical ones are accepted: RFC 9110 section 8.6
-			return errResponseLength
+			return &InvalidResponseError{"Content-Length is not one number"}
 		}
 		first, h.ContentLength = length, n
 	}

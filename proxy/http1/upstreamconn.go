@@ -131,9 +131,9 @@ func (u *upstreamConn) receive(r *ClientRequest) error {
 		case status >= http.StatusOK:
 			return nil
 		case status == http.StatusSwitchingProtocols:
-			return errUnexpectedSwitch
+			return &InvalidResponseError{"the protocol was switched without a request to do so"}
 		case informational == MaxInformational:
-			return errInformational
+			return &InvalidResponseError{"there are too many informational responses"}
 		case status == http.StatusContinue:
 			if u.bodySender != nil {
 				u.bodySender.endContinueWait(true)
