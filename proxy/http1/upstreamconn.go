@@ -44,8 +44,8 @@ type upstreamConn struct {
 	caller        Caller
 	responseBegan bool // a byte of the response has arrived
 	head          responseHead
-	body                      // of the response
-	bodySender    *bodySender // nil if no body is streamed
+	body          // of the response
+	upload
 
 	mu         sync.Mutex
 	cancelable bool // Cancel may close the connection
@@ -80,7 +80,7 @@ func (u *upstreamConn) expired(now time.Time) bool {
 
 // roundTrip sends a request, and returns once the header of its final response has arrived. The connection's deadline is set.
 func (u *upstreamConn) roundTrip(r *ClientRequest) (*ClientResponse, error) {
-	u.responseBegan, u.bodySender, u.caller = false, nil, r.Caller
+	u.responseBegan, u.upload, u.caller = false, upload{}, r.Caller
 	u.mu.Lock()
 	u.cancelable, u.sendErr = true, nil
 	u.mu.Unlock()
@@ -93,7 +93,7 @@ func (u *upstreamConn) roundTrip(r *ClientRequest) (*ClientResponse, error) {
 	return &u.head.ClientResponse, nil
 }
 
-// send sends the header, and the body too unless that needs a body sender, which it starts.
+// send sends the header, and the body too unless that needs an upload, which it starts.
 func (u *upstreamConn) send(r *ClientRequest) {
 	stream, length := r.Stream, r.ContentLength
 	switch {
@@ -115,7 +115,7 @@ func (u *upstreamConn) send(r *ClientRequest) {
 		_ = u.conn.SetReadDeadline(time.Now().Add(lateResponseTimeout))
 	case stream != nil:
 		_ = u.conn.SetReadDeadline(time.Time{})
-		u.startBodySender(stream, length, r.ExpectContinue)
+		u.startUpload(stream, length, r.ExpectContinue)
 	case sent > minBufferSize: // it may have taken a while
 		_ = u.conn.SetReadDeadline(u.client.deadline())
 	}
@@ -135,9 +135,7 @@ func (u *upstreamConn) receive(r *ClientRequest) error {
 		case informational == MaxInformational:
 			return &InvalidResponseError{"there are too many informational responses"}
 		case status == http.StatusContinue:
-			if u.bodySender != nil {
-				u.bodySender.endContinueWait(true)
-			}
+			endContinueWait(u.proceed, true)
 		case r.OnInformational != nil:
 			if err := r.OnInformational.Informational(status, u.head.Reason, u.head.Fields); err != nil {
 				return fmt.Errorf("an informational response: %w", err)
@@ -186,12 +184,15 @@ func (u *upstreamConn) prepareBody(r *ClientRequest) {
 		u.setFraming(byClose, 0)
 	}
 	h.Body = u
-	if u.bodySender != nil {
-		u.bodySender.responseArrived()
+	if u.done != nil {
+		u.mu.Lock()
+		u.answered = true
+		u.mu.Unlock()
+		endContinueWait(u.proceed, false) // a body that was not begun is not sent
 	}
 	switch complete := u.framing == byLength && u.remaining <= int64(len(u.buffer.unread())); {
 	case complete:
-	case u.bodySender == nil:
+	case u.done == nil:
 		_ = u.conn.SetDeadline(time.Time{}) // a body may take as long as it needs, and TLS may have to write meanwhile
 	default:
 		_ = u.conn.SetReadDeadline(time.Time{})
@@ -202,7 +203,7 @@ func (u *upstreamConn) prepareBody(r *ClientRequest) {
 func (u *upstreamConn) Close() error {
 	if u.endExchange() && !u.head.close && !u.client.DisableKeepAlives && u.atEnd() && len(u.buffer.unread()) == 0 {
 		// An idle connection keeps only what it needs.
-		u.caller, u.bodySender, u.trailer = nil, nil, nil
+		u.caller, u.upload, u.trailer = nil, upload{}, nil
 		u.head = responseHead{ClientResponse: ClientResponse{Fields: u.head.Fields.Reuse()}}
 		if u.idleSince = time.Now(); u.client.pool.put(u) {
 			return nil
@@ -232,9 +233,7 @@ func (u *upstreamConn) fail(received error) error {
 
 // endExchange reports whether the whole request was sent, and was not canceled. It cannot be canceled afterwards.
 func (u *upstreamConn) endExchange() bool {
-	if u.bodySender != nil {
-		u.bodySender.stop()
-	}
+	u.stopUpload()
 	u.caller.CancelWhenGone(nil)
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -15,76 +15,68 @@ var ErrRequestBody = errors.New("the request body broke off")
 // continueTimeout is how long "100 Continue" is awaited: RFC 9110 section 10.1.1 requires that it is not awaited for ever.
 const continueTimeout = time.Second
 
-// bodySender sends a request body that arrives while it is sent, or is long, on a goroutine of its own.
-type bodySender struct {
-	upstream *upstreamConn
-	stream   Stream
-	buffer   outputBuffer
-	proceed  chan bool     // whether to send the body, once that is known; nil if it is sent at once
-	done     chan struct{} // closed at the end
+// upload is a request body that is sent on a goroutine of its own, because it arrives while it is sent, or is long.
+type upload struct {
+	stream  Stream
+	output  outputBuffer
+	proceed chan bool     // whether to send the body, once that is known; nil if it is sent at once
+	done    chan struct{} // closed when the goroutine has ended; nil without one
 
-	// These are guarded by the connection's mutex.
+	// These are guarded by upstreamConn.mu.
 	answered  bool // RoundTrip awaits no response any more
 	lastWrite bool // the whole body has been read, and the rest of it is being written
 }
 
-// startBodySender starts to send a body after the header was sent. length is -1 for chunked, and not 0.
-func (u *upstreamConn) startBodySender(stream Stream, length int64, expectContinue bool) {
-	u.bodySender = &bodySender{upstream: u, stream: stream, done: make(chan struct{})}
-	if u.bodySender.buffer = (outputBuffer{framing: byLength, remaining: length}); length < 0 {
-		u.bodySender.buffer.framing = byChunks
+// startUpload starts to send a body after the header was sent. length is -1 for chunked, and not 0.
+func (u *upstreamConn) startUpload(stream Stream, length int64, expectContinue bool) {
+	u.upload = upload{stream: stream, output: outputBuffer{framing: byLength, remaining: length}, done: make(chan struct{})}
+	if length < 0 {
+		u.upload.output.framing = byChunks
 	}
 	if expectContinue {
-		u.bodySender.proceed = make(chan bool, 1)
+		u.proceed = make(chan bool, 1)
 	}
-	go u.bodySender.run()
+	go u.runUpload()
 }
 
 // endContinueWait ends the wait for "100 Continue". If it is called twice before the goroutine looks, the first call counts.
-func (s *bodySender) endContinueWait(proceed bool) {
+func endContinueWait(wait chan<- bool, proceed bool) {
 	select {
-	case s.proceed <- proceed:
+	case wait <- proceed:
 	default:
 	}
 }
 
-// responseArrived is called when the final response has arrived: a body that was not begun is not sent.
-func (s *bodySender) responseArrived() {
-	s.upstream.mu.Lock()
-	s.answered = true
-	s.upstream.mu.Unlock()
-	s.endContinueWait(false)
-}
-
-// stop waits for the end, and brings it about unless the last bytes are being written: an upstream that has read the whole body
-// may answer before the write returns.
-func (s *bodySender) stop() {
-	u := s.upstream
-	s.endContinueWait(false)
+// stopUpload waits for the end, and brings it about unless the last bytes are being written: an upstream that has read the whole
+// body may answer before the write returns.
+func (u *upstreamConn) stopUpload() {
+	if u.done == nil {
+		return
+	}
+	endContinueWait(u.proceed, false)
 	u.mu.Lock()
-	ending := s.lastWrite || u.sendErr != nil
+	ending := u.lastWrite || u.sendErr != nil
 	if ending {
 		_ = u.conn.SetWriteDeadline(time.Now().Add(lateResponseTimeout))
 	}
 	u.mu.Unlock()
 	if !ending {
 		_ = u.socket.Close()
-		s.stream.Interrupt()
+		u.stream.Interrupt()
 	}
-	<-s.done
+	<-u.done
 }
 
-// run sends the body, records the result, and hastens the end of RoundTrip if that is still waiting.
-func (s *bodySender) run() {
-	defer close(s.done)
-	err := s.send()
-	u := s.upstream
+// runUpload sends the body, records the result, and hastens the end of RoundTrip if that is still waiting.
+func (u *upstreamConn) runUpload() {
+	defer close(u.done)
+	err := u.sendBody()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	switch u.sendErr = err; {
 	case errors.Is(err, ErrRequestBody):
 		_ = u.socket.Close() // the upstream must not take what it has for the whole, nor wait for more
-	case s.answered:
+	case u.answered:
 	case err != nil:
 		_ = u.conn.SetReadDeadline(time.Now().Add(lateResponseTimeout))
 	default:
@@ -92,24 +84,24 @@ func (s *bodySender) run() {
 	}
 }
 
-func (s *bodySender) send() error {
-	if s.proceed != nil {
-		timer := time.AfterFunc(continueTimeout, func() { s.endContinueWait(true) })
+func (u *upstreamConn) sendBody() error {
+	if wait := u.proceed; wait != nil {
+		timer := time.AfterFunc(continueTimeout, func() { endContinueWait(wait, true) })
 		defer timer.Stop()
-		if !<-s.proceed {
+		if !<-wait {
 			return errors.New("the upstream answered before the request body was sent")
 		}
 	}
-	u, b := s.upstream, &s.buffer
+	b := &u.output
 	defer b.release()
 	for {
-		n, err := s.stream.Read(b.freeSpace())
+		n, err := u.stream.Read(b.freeSpace())
 		b.commit(n)
 		isEnd := errors.Is(err, io.EOF)
 		last := b.framing == byLength && b.remaining == 0 || b.framing == byChunks && isEnd
 		switch {
 		case last && b.framing == byChunks:
-			b.out = appendLastChunk(b.out, s.stream.Trailer())
+			b.out = appendLastChunk(b.out, u.stream.Trailer())
 		case last:
 		case isEnd:
 			return fmt.Errorf("%w: %w", ErrRequestBody, io.ErrUnexpectedEOF)
@@ -119,7 +111,7 @@ func (s *bodySender) send() error {
 			continue
 		}
 		u.mu.Lock()
-		s.lastWrite = last
+		u.lastWrite = last
 		_ = u.conn.SetWriteDeadline(u.client.deadline())
 		u.mu.Unlock()
 		if _, err := u.conn.Write(b.out); err != nil {
