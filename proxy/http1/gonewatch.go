@@ -10,9 +10,6 @@ import (
 // goneWatchDelay is how long a request is served before the watch begins. Most are faster, and need no second goroutine.
 const goneWatchDelay = 10 * time.Millisecond
 
-// maxReadAhead is how much of later requests is read while one is served. Behind more, the end of the connection is not seen.
-const maxReadAhead = 4 << 10
-
 // goneWatch notices that the client goes away while its request is served: after the body was read, and while the client waits for
 // "100 Continue". It is guarded by conn.mu.
 type goneWatch struct {
@@ -52,6 +49,7 @@ func (c *conn) watch() {
 	c.setDeadline(time.Time{})
 	c.mu.Unlock()
 	defer close(ended)
+	const maxReadAhead = 4 << 10 // behind more, the end of the connection is not seen
 	for most := len(c.buffer.unread()) + maxReadAhead; len(c.buffer.unread()) < most; {
 		if err := c.buffer.await(c.stream, c.poller); err != nil {
 			if !errors.Is(err, os.ErrDeadlineExceeded) { // or else stopWatch has interrupted it

@@ -11,9 +11,8 @@ const (
 	// being written, it looks like one that broke after the POST was processed.
 	idleUpstreamTimeout = 45 * time.Second
 
-	// maxUpstreamAge lets a connection under steady traffic follow a change in the DNS. upstreamAgeJitter spreads the new connections.
-	maxUpstreamAge    = 5 * time.Minute
-	upstreamAgeJitter = maxUpstreamAge / 10
+	// maxUpstreamAge lets a connection under steady traffic follow a change in the DNS.
+	maxUpstreamAge = 5 * time.Minute
 )
 
 // pool keeps idle connections. The zero value is empty.

@@ -85,9 +85,6 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 }
 
-// acceptPause is the pause after an error that goes away, such as too many open files.
-const acceptPause = 100 * time.Millisecond
-
 func (s *Server) accept(l net.Listener) (net.Conn, error) {
 	for {
 		accepted, err := l.Accept()
@@ -101,7 +98,7 @@ func (s *Server) accept(l net.Listener) (net.Conn, error) {
 		select {
 		case <-s.closed:
 			return nil, ErrServerClosed
-		case <-time.After(acceptPause):
+		case <-time.After(100 * time.Millisecond): // the error goes away: there are too many open files
 		}
 	}
 }

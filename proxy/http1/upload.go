@@ -12,9 +12,6 @@ import (
 // ErrRequestBody is returned by RoundTrip if the request's Stream failed or ended early. It wraps the error of the stream.
 var ErrRequestBody = errors.New("the request body broke off")
 
-// continueTimeout is how long "100 Continue" is awaited: RFC 9110 section 10.1.1 requires that it is not awaited for ever.
-const continueTimeout = time.Second
-
 // upload is a request body that is sent on a goroutine of its own, because it arrives while it is sent, or is long.
 type upload struct {
 	stream  Stream
@@ -86,7 +83,8 @@ func (u *upstreamConn) runUpload() {
 
 func (u *upstreamConn) sendBody() error {
 	if wait := u.proceed; wait != nil {
-		timer := time.AfterFunc(continueTimeout, func() { endContinueWait(wait, true) })
+		// RFC 9110 section 10.1.1 requires that "100 Continue" is not awaited for ever.
+		timer := time.AfterFunc(time.Second, func() { endContinueWait(wait, true) })
 		defer timer.Stop()
 		if !<-wait {
 			return errors.New("the upstream answered before the request body was sent")

@@ -54,7 +54,7 @@ type upstreamConn struct {
 }
 
 func newUpstreamConn(c *Client, conn net.Conn) *upstreamConn {
-	lifetime := maxUpstreamAge - rand.N(upstreamAgeJitter) //nolint:gosec // spreads load, and keeps no secret
+	lifetime := maxUpstreamAge - rand.N(maxUpstreamAge/10) //nolint:gosec // spreads new connections, and keeps no secret
 	u := &upstreamConn{client: c, socket: socketOf(conn), expiresAt: time.Now().Add(lifetime)}
 	u.conn, u.pollable = makePollable(conn)
 	u.from, u.body.buffer = u.conn, &u.buffer

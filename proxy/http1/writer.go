@@ -84,9 +84,6 @@ func (w *ResponseWriter) appendStatusLine(status int, reason string) {
 	w.out = append(append(append(w.out, ' '), reason...), "\r\n"...)
 }
 
-// minReadSpace is the least space that is worth a read.
-const minReadSpace = 2 << 10
-
 // Write sends a part of the body. It may buffer it. For responses without a body it does nothing.
 func (w *ResponseWriter) Write(p []byte) (int, error) {
 	if w.framing == noBody {
@@ -110,6 +107,7 @@ func (w *ResponseWriter) ReadFrom(body ResponseBody) (n int64, err error) {
 	if w.framing == noBody {
 		return 0, nil
 	}
+	const minReadSpace = 2 << 10 // less is not worth a read
 	for {
 		if !body.ReadReady() || len(w.freeSpace()) < minReadSpace {
 			if err := w.Flush(); err != nil {
