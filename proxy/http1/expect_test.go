@@ -116,3 +116,26 @@ func TestInterruptBeforeContinueIsNotGone(t *testing.T) {
 		}
 	})
 }
+
+// A Read after Interrupt fails at once, whether the server has begun to watch the client that waits for "100 Continue" or not.
+func TestInterruptBeforeContinueEndsRead(t *testing.T) {
+	for _, before := range []time.Duration{0, time.Minute} {
+		for _, after := range []time.Duration{0, time.Minute} {
+			inBubble(t, 0, func(w *http1.ResponseWriter, r *http1.Request) {
+				time.Sleep(before)
+				r.Body.Interrupt()
+				time.Sleep(after)
+				began := time.Now()
+				if n, err := io.Copy(io.Discard, r.Body); err == nil || n > 0 || time.Since(began) != 0 || r.Gone() {
+					t.Errorf("%s, %s: got %d bytes, %v after %s, gone: %t; want an error at once", before, after, n, err, time.Since(began), r.Gone())
+				}
+				respond(w, 413, "enough")
+			}, func(_ *testing.T, b *bubble) {
+				c := b.dial()
+				c.send(expecting)
+				c.expectStatus(100)
+				c.expectStatus(413)
+			})
+		}
+	}
+}
