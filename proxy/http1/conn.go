@@ -98,7 +98,7 @@ func (c *conn) handshake() bool {
 		return true
 	}
 	_ = c.stream.SetWriteDeadline(c.deadline) // if it fails, so does the handshake
-	_, err := c.blockRead(func() (int, error) { return 0, secure.Handshake() })
+	_, err := c.measureRead(func() (int, error) { return 0, secure.Handshake() })
 	if err == nil {
 		return c.stream.SetWriteDeadline(time.Time{}) == nil
 	}
@@ -163,7 +163,7 @@ func (c *conn) awaitRequest() bool {
 
 // readHeader reads a part of a header.
 func (c *conn) readHeader() error {
-	_, err := c.blockRead(func() (int, error) { return 0, c.buffer.await(c.stream, c.poller) })
+	_, err := c.measureRead(func() (int, error) { return 0, c.buffer.await(c.stream, c.poller) })
 	return err
 }
 
@@ -337,13 +337,13 @@ func socketOf(conn net.Conn) net.Conn {
 	}
 }
 
-// closeIdle closes the connection if Shutdown, which has begun at a time, no longer waits for it. It may be called from any goroutine.
-func (c *conn) closeIdle(shutdown time.Duration) {
+// closeIdle closes the connection if Shutdown no longer waits for it. It may be called from any goroutine.
+func (c *conn) closeIdle(shutdownBegan time.Duration) {
 	since := c.wait.reading.Load() // before the phase: a later one has another wait
 	idle, limit := c.server.now()-time.Duration(since), time.Duration(0)
 	switch c.phase.Load() {
 	case phaseNew, phaseTunnel: // local clients need microseconds, and one that was opened in advance must not delay the shutdown
-		idle, limit = min(idle, c.server.now()-shutdown), time.Second
+		idle, limit = min(idle, c.server.now()-shutdownBegan), time.Second
 	case phaseIdle: // on a busy connection the next request may be arriving, and would be lost
 		limit = 100 * time.Millisecond
 	case phasePassThrough: // an exchange that cannot be seen may be waiting for its response

@@ -35,8 +35,8 @@ var errEvicted = &net.OpError{Op: "read", Err: net.ErrClosed}
 // restart begins a new wait.
 func (w *clientWait) restart() { w.blockedFor, w.received = 0, 0 }
 
-// block runs a function that is blocked on the client until it returns. The wait counts from a time.
-func (c *conn) block(clock *atomic.Int64, from time.Duration, wait func() (int, error)) (int, error) {
+// measureWait runs a function that is blocked on the client until it returns. The wait counts from a time.
+func (c *conn) measureWait(clock *atomic.Int64, from time.Duration, wait func() (int, error)) (int, error) {
 	if !clock.CompareAndSwap(0, int64(from)) {
 		return 0, errEvicted
 	}
@@ -47,10 +47,10 @@ func (c *conn) block(clock *atomic.Int64, from time.Duration, wait func() (int, 
 	return n, err
 }
 
-// blockRead runs a function that reads from the client, and adds up the time.
-func (c *conn) blockRead(read func() (int, error)) (int, error) {
+// measureRead runs a function that reads from the client, and adds up the time.
+func (c *conn) measureRead(read func() (int, error)) (int, error) {
 	began := c.server.now()
-	n, err := c.block(&c.wait.reading, began-c.wait.blockedFor, read)
+	n, err := c.measureWait(&c.wait.reading, began-c.wait.blockedFor, read)
 	c.wait.blockedFor += c.server.now() - began
 	c.wait.received += n
 	return n, err
@@ -58,7 +58,7 @@ func (c *conn) blockRead(read func() (int, error)) (int, error) {
 
 // write writes to the client. Its errors mean that the client has gone.
 func (c *conn) write(p []byte) (int, error) {
-	n, err := c.block(&c.wait.writing, c.server.now(), func() (int, error) { return c.stream.Write(p) })
+	n, err := c.measureWait(&c.wait.writing, c.server.now(), func() (int, error) { return c.stream.Write(p) })
 	if err != nil {
 		c.clientGone(err)
 	}

@@ -96,7 +96,7 @@ func (b *RequestBody) Interrupt() {
 
 // Read reads the bytes of a body.
 func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.blockRead(func() (int, error) { return c.stream.Read(p) })
+	n, err := c.measureRead(func() (int, error) { return c.stream.Read(p) })
 	if c.wait.received >= minBodyProgress {
 		c.wait.restart()
 	}
@@ -119,10 +119,10 @@ func (c *conn) sendContinue() error {
 	return err
 }
 
-// responseBegins prevents a later "100 Continue". It reports whether the connection must end with the response, because the
+// beginResponse prevents a later "100 Continue". It reports whether the connection must end with the response, because the
 // server cannot find the end of the body: either the client still waits for "100 Continue", and may or may not send the body
 // now, or the body is broken, or too long to be discarded.
-func (c *conn) responseBegins() (isLast bool) {
+func (c *conn) beginResponse() (isLast bool) {
 	if c.request.ExpectContinue {
 		c.continueMu.Lock()
 		defer c.continueMu.Unlock()

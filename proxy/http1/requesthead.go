@@ -31,7 +31,7 @@ func (p *requestParser) parse(r *Request, b *buffer) (complete bool, _ *RequestE
 	for {
 		text := b.cutLines(maxRequestHeader - p.size)
 		if text == "" {
-			return false, p.checkRest(r, b.unread())
+			return false, p.checkIncompleteLine(r, b.unread())
 		}
 		if n := strings.Count(text, "\n"); n > cap(r.Fields)-len(r.Fields) {
 			r.Fields = slices.Grow(r.Fields, max(n, 3*len(r.Fields))) // append would take more memory
@@ -50,8 +50,8 @@ func (p *requestParser) parse(r *Request, b *buffer) (complete bool, _ *RequestE
 	}
 }
 
-// checkRest checks the beginning of the next line.
-func (p *requestParser) checkRest(r *Request, rest []byte) *RequestError {
+// checkIncompleteLine checks the beginning of the next line.
+func (p *requestParser) checkIncompleteLine(r *Request, rest []byte) *RequestError {
 	if p.lines == 0 {
 		_ = r.parseRequestLine(string(rest[:min(len(rest), maxMalformedMethod+1)])) // if more never arrives, the method is known
 	}

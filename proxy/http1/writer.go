@@ -43,7 +43,7 @@ func (w *ResponseWriter) WriteInformational(status int, reason string, fields Fi
 // their place, and Date is added if it is missing.
 func (w *ResponseWriter) WriteHead(status int, reason string, length int64) {
 	r := &w.conn.request
-	isLast := w.conn.responseBegins()
+	isLast := w.conn.beginResponse()
 	w.closing = w.closing || w.Close || isLast || w.conn.server.draining.Load()
 	framed := length
 	switch {
