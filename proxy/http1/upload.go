@@ -28,7 +28,7 @@ type upload struct {
 func (u *upstreamConn) startUpload(stream Stream, length int64, expectContinue bool) {
 	u.upload = upload{stream: stream, output: outputBuffer{framing: byLength, remaining: length}, done: make(chan struct{})}
 	if length < 0 {
-		u.upload.output.framing = byChunks
+		u.output.framing = byChunks
 	}
 	if expectContinue {
 		u.proceed = make(chan bool, 1)
