@@ -13,7 +13,7 @@ import (
 )
 
 // requestBody is the body of a request to the API, and its http1.Stream. A body of known length that is short enough to be kept
-// is read before it is sent: it usually arrived with the header, and the API never waits for the app. All others are streamed.
+// is read before it is sent, so the API never waits for the app: it usually arrived with the header. All others are streamed.
 type requestBody struct {
 	from  *http1.Request
 	drop  connectionOptions

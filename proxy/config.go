@@ -74,7 +74,8 @@ type Config struct {
 	TunnelTLS func(target string) *tls.Config
 	// PassThrough is required if Policy has PassHosts.
 	PassThrough PassThrough
-	// Retry means that a request is sent once more, with a newer token, after a 401. RetryBuffer limits the body kept for that.
+	// Retry means that a request is sent once more, with a newer token, after a 401. RetryBuffer is the largest
+	// body, in bytes, that is kept for that.
 	Retry       bool
 	RetryBuffer int64
 	// RequestID, if not nil, returns an ID for a request without X-Request-Id. It is sent to the API and recorded.
@@ -90,8 +91,12 @@ func (c *Config) validate() error {
 		return errors.New("proxy: Upstream must be an http or https URL with a host")
 	case (c.NewUpstreamClient == nil) != (c.AccountOf == nil):
 		return errors.New("proxy: NewUpstreamClient and AccountOf need each other")
-	case c.UpstreamClient == nil, c.Tokens == nil, c.Policy == nil:
-		return errors.New("proxy: UpstreamClient, Tokens or Policy is missing")
+	case c.UpstreamClient == nil:
+		return errors.New("proxy: UpstreamClient is missing")
+	case c.Tokens == nil:
+		return errors.New("proxy: Tokens is missing")
+	case c.Policy == nil:
+		return errors.New("proxy: Policy is missing")
 	case c.Policy.TunnelAllowed != nil && c.TunnelTLS == nil:
 		return errors.New("proxy: Policy allows tunnels, but TunnelTLS is missing")
 	case c.Policy.PassHosts != nil && c.PassThrough == nil:

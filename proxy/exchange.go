@@ -12,7 +12,7 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// exchange is a request of the app and its response. It is used by the goroutine of the request, and reused for others.
+// exchange is a request of the app and its response. It is used by the goroutine of the request, and reused for other requests.
 type exchange struct {
 	proxy  *Proxy
 	w      *http1.ResponseWriter
@@ -51,7 +51,8 @@ func (p *Proxy) newExchange(w *http1.ResponseWriter, r *http1.Request) *exchange
 	return x
 }
 
-// end completes the response and reports the record. After a panic, the exchange is not reused: the body may still be being sent.
+// end completes the response and reports the record. After a panic, the exchange is not reused: a goroutine may still be sending
+// the body.
 func (x *exchange) end() {
 	reason := recover()
 	if reason == nil && !x.w.Finish() && x.record.Status != StatusClientClosedRequest {

@@ -107,7 +107,7 @@ func filterTrailerNames(value string, forwarded func(name string) bool) string {
 func (x *exchange) outboundFields(host, authorization string) http1.Fields {
 	out := x.fields[:0]
 	expects := x.request.ExpectContinue
-	hasHost, hasAuthorization, hasTE := false, false, false
+	hasHost, hasAuthorization, hasTE, hasAcceptEncoding := false, false, false, false
 	for _, field := range x.r.Fields {
 		switch name := field.Name; {
 		case http1.EqualFold(name, "Host"):
@@ -131,7 +131,14 @@ func (x *exchange) outboundFields(host, authorization string) http1.Fields {
 				continue
 			}
 			expects, field.Value = false, "100-continue"
-		case !forwardedUpstream(name, x.body.drop), x.links.active && !x.links.adaptRequestField(&field, out):
+		case !forwardedUpstream(name, x.body.drop):
+			continue
+		case http1.EqualFold(name, "Accept-Encoding") && x.links.encoding != "":
+			if hasAcceptEncoding {
+				continue
+			}
+			hasAcceptEncoding, field.Value = true, x.links.encoding
+		case x.links.active && !x.links.adaptRequestField(&field):
 			continue
 		}
 		out = append(out, field)

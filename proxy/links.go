@@ -47,13 +47,9 @@ func (p *Proxy) newLinkRewriter(api *upstream, r *http1.Request, route *parsedRo
 	return linkRewriter{active: true, rewriter: api.links.To(to), encoding: linkrewrite.UpstreamAcceptEncoding(accepted)}
 }
 
-// adaptRequestField changes a field that would hide links in the response, or refers to a rewritten one. It reports false if the
-// field must not be added to out.
-func (l *linkRewriter) adaptRequestField(field *http1.Field, out http1.Fields) bool {
+// adaptRequestField changes a field that refers to a rewritten response. It reports false if the field must not be sent.
+func (l *linkRewriter) adaptRequestField(field *http1.Field) bool {
 	switch name := field.Name; {
-	case http1.EqualFold(name, "Accept-Encoding") && l.encoding != "":
-		field.Value = l.encoding
-		return !out.Has(name)
 	case http1.EqualFold(name, "Range"), http1.EqualFold(name, "If-Range"):
 		return false // the API's bytes are not the app's
 	case http1.EqualFold(name, "If-Match"):
@@ -63,8 +59,9 @@ func (l *linkRewriter) adaptRequestField(field *http1.Field, out http1.Fields) b
 	return true
 }
 
-// rewrites reports whether the links in the body of a response are rewritten, and whether the body is gzipped: in JSON, but not
-// in a part of it. The header of a response without a body, to HEAD or with 304, is the same as with it.
+// rewrites reports whether the links in the body of a response are rewritten, which is so in JSON, but not in a part of it. If they
+// are, gzipped reports whether the body is gzipped. The header of a response without a body, to HEAD or with 304, is the same as
+// with it.
 func (l *linkRewriter) rewrites(response *http1.ClientResponse) (rewritten, gzipped bool) {
 	if !l.active || response.Status == http.StatusNoContent || response.Status == http.StatusPartialContent {
 		return false, false
@@ -141,10 +138,15 @@ func (x *exchange) relayRewritten(gzipped bool) {
 	if gzipped {
 		limit = maxBufferedGzip
 	}
-	hasBody := x.r.Method != http.MethodHead && x.response.Status != http.StatusNotModified
-	if length := x.response.ContentLength; hasBody && length >= 0 && length <= limit {
+	length := x.response.ContentLength
+	switch {
+	case x.r.Method == http.MethodHead, x.response.Status == http.StatusNotModified:
+		dropValidators(&x.w.Fields)
+		x.w.WriteHead(x.response.Status, x.response.Reason, -1)
+		x.finishResponse(0, nil)
+	case length >= 0 && length <= limit:
 		x.rewriteWhole(gzipped)
-	} else {
+	default:
 		x.rewriteStream(flushingReader{x.w, x.response.Body}, gzipped)
 	}
 }

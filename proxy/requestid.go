@@ -32,14 +32,16 @@ func traceID(fields http1.Fields) string {
 	}
 	const length = len("vv-tttttttttttttttttttttttttttttttt-pppppppppppppppp-ff")
 	const zeros = "00000000000000000000000000000000"
-	switch {
-	case lines != 1, len(value) < length, value[2] != '-', value[35] != '-', value[52] != '-',
-		strings.Count(value[:length], "-") != 3, strings.Trim(value[:length], "0123456789abcdef-") != "":
-	// Later versions may append more; 00 may not, and ff is invalid.
-	case value[:2] == "ff", len(value) > length && (value[:2] == "00" || value[length] != '-'):
-	case value[3:35] == zeros, value[36:52] == zeros[:16]:
-	default:
-		return strings.Clone(value[3:35]) // an exemplar may keep it for long, and should not keep the whole header
+	if lines != 1 || len(value) < length || value[2] != '-' || value[35] != '-' || value[52] != '-' ||
+		strings.Count(value[:length], "-") != 3 || strings.Trim(value[:length], "0123456789abcdef-") != "" {
+		return ""
 	}
-	return ""
+	// Later versions may append more; 00 may not, and ff is invalid.
+	if value[:2] == "ff" || len(value) > length && (value[:2] == "00" || value[length] != '-') {
+		return ""
+	}
+	if value[3:35] == zeros || value[36:52] == zeros[:16] {
+		return ""
+	}
+	return strings.Clone(value[3:35]) // an exemplar may keep it for long, and should not keep the whole header
 }

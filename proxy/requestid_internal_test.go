@@ -14,6 +14,7 @@ func FuzzTraceparent(f *testing.F) {
 	for _, seed := range []string{
 		"", "00-" + trace + "-b7ad6b7169203331-01", "ff-" + trace + "-b7ad6b7169203331-01", "cc-" + trace + "-b7ad6b7169203331-01-more",
 		"00-" + strings.Repeat("0", 32) + "-b7ad6b7169203331-01", "00-" + trace + "-0000000000000000-01", "0\xff-" + trace + "-b7ad6b7169203331-01",
+		"00-0af76519-6cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 	} {
 		f.Add(seed)
 	}

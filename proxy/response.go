@@ -46,7 +46,8 @@ func (x *exchange) forwardFields() {
 	}
 }
 
-// finishResponse ends a response whose body was forwarded. If that broke off, a clean end would make it look complete.
+// finishResponse ends a response whose body was forwarded. If that broke off, the connection is aborted: a clean end would make
+// the response look complete.
 func (x *exchange) finishResponse(n int64, err error) {
 	x.record.Bytes += n
 	if err != nil {

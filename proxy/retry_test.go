@@ -100,7 +100,7 @@ func TestRetryKeepsNegotiatedEncoding(t *testing.T) {
 	up, revoke := startRevoked(t, h1)
 	b := start(t, up.url, revoke, withLinkRewriting)
 	r := b.request(t, "GET", "/x", nil)
-	r.Header.Set("Accept-Encoding", "br, gzip")
+	r.Header["Accept-Encoding"] = []string{"br", "gzip"} // sent as one line
 	b.do(t, r)
 	all := up.requests()
 	if len(all) != 2 {

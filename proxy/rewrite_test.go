@@ -1,8 +1,10 @@
 package proxy_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -160,5 +162,21 @@ func TestRewritesNoLinksIfDisabled(t *testing.T) {
 	got := start(t, up).get(t, "/x")
 	if got.body != pageWithLinks(up) || got.header.Get("Location") != up+"/x" || got.header.Get("Etag") != `"v1"` {
 		t.Errorf("got %v %s, want the response unchanged", got.header, got.body)
+	}
+}
+
+// A digest in the trailer is as false for a rewritten body as one in the header.
+func TestRewrittenBodyLosesDigestTrailers(t *testing.T) {
+	for contentType, kept := range map[string]bool{"application/json": false, "text/plain": true} {
+		up := "http://" + startRawUpstream(t, func(c net.Conn, r *bufio.Reader) {
+			if _, err := http.ReadRequest(r); err == nil {
+				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Type: "+contentType+"\r\nTransfer-Encoding: chunked\r\nTrailer: Content-Digest, X-Sum\r\n\r\n"+
+					chunked(pageWithLinks("http://"+c.LocalAddr().String()), "Content-Digest: sha-256=:x:", "X-Sum: 1"))
+			}
+		})
+		got := start(t, up, withLinkRewriting).get(t, "/reviews")
+		if got.trailer.Get("X-Sum") != "1" || (got.trailer.Get("Content-Digest") != "") != kept {
+			t.Errorf("%s: got the trailer %v, want X-Sum, and Content-Digest: %v", contentType, got.trailer, kept)
+		}
 	}
 }

@@ -160,7 +160,7 @@ func (x *exchange) upstreamFailure(err error) *problem.Problem {
 		return errClientClosed
 	case x.body.failed.Load():
 		return errBrokenBody
-	case isProblem:
+	case isProblem && x.upstream != nil:
 		return p
 	case x.upstream == nil && (errors.Is(err, neterr.ErrAddressRefused) || errors.Is(err, neterr.ErrLoop)):
 		return errAddressRefused

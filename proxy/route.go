@@ -22,11 +22,10 @@ type parsedRoute struct {
 // parseRoute sets what a request asks for. Whether that is allowed has not been checked.
 func (x *exchange) parseRoute() {
 	r, config, route := x.r, &x.proxy.config, &x.route
-	route.Request = access.Request{
+	*route = parsedRoute{host: r.Host, Request: access.Request{
 		Method: r.Method, Host: r.Host, Target: r.Target, Fields: r.Fields, LocalAddr: r.Conn.LocalAddr(),
 		ClientUntrusted: config.ClientTrusted != nil && !config.ClientTrusted(r),
-	}
-	route.host = r.Host
+	}}
 	route.Tunnel, _ = r.Tunnel.(*access.Tunnel)
 	if config.Identities != nil && route.Tunnel == nil {
 		route.Identities = config.Identities(r)

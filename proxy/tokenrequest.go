@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"cmp"
-	"net/http"
 
 	"etrusted-broker/internal/problem"
 	"etrusted-broker/proxy/access"
@@ -43,7 +42,7 @@ func (x *exchange) serveToken() {
 	}
 	response := tokenendpoint.Handle(request)
 	// Without the key, nothing may depend on which accounts exist. If no key is configured, there is nothing to hide.
-	if response.Status == http.StatusUnauthorized {
+	if response.ErrorCode == tokenendpoint.InvalidClient {
 		x.record.Denied = access.ReasonKey
 	} else {
 		if x.route.HasAccount && denied == nil {

@@ -5,7 +5,6 @@
 package callers
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -162,4 +161,9 @@ func (d *Directory) names() (names, problems []string, _ error) {
 }
 
 // withoutPath removes the path from an error of package os, which a message names once.
-func withoutPath(err error) error { return cmp.Or(errors.Unwrap(err), err) }
+func withoutPath(err error) error {
+	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
+		return pathError.Err
+	}
+	return err
+}

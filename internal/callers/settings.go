@@ -66,8 +66,8 @@ type optional[T any] struct {
 	exists bool
 }
 
-// read returns the settings after reading the files in a directory. s has those before.
-func (s settings) read(dir string, options Options, isSettled func(path string) bool) (next settings, problems []string) {
+// read returns the settings after reading the files in a directory, and the problems with them. s has the settings before.
+func (s settings) read(dir string, options Options, isSettled func(path string) bool) (settings, []string) {
 	// Without access to the directory, a missing file cannot be distinguished from one that exists. Any file shows that.
 	if _, err := os.Stat(filepath.Join(dir, keyFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return s, []string{fmt.Sprintf("%s cannot be read: %v; the caller stays as it was", dir, withoutPath(err))}
@@ -123,7 +123,7 @@ func readFile[T any](r *fileReader, content *optional[T], name string, isRestric
 	}
 }
 
-// usable reports whether the caller may use the broker.
+// usable reports whether the caller is not refused, and has a key or an identity.
 func (s *settings) usable() bool { return !s.refused && len(s.identitiesAndKeyDigests()) > 0 }
 
 func (s *settings) caller(name string) *access.Caller {

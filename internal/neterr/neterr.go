@@ -185,15 +185,15 @@ func isErrorOfType[E error](err error) bool {
 
 // winsock has the numbers of the errors of sockets on Windows, by their names in package syscall.
 var winsock = map[syscall.Errno]syscall.Errno{
-	syscall.EACCES:        10013,
-	syscall.EADDRINUSE:    10048,
-	syscall.EADDRNOTAVAIL: 10049,
-	syscall.EAFNOSUPPORT:  10047,
-	syscall.ECONNREFUSED:  10061,
-	syscall.ECONNRESET:    10054,
-	syscall.EHOSTUNREACH:  10065,
-	syscall.EMFILE:        10024,
-	syscall.ENETUNREACH:   10051,
+	syscall.EACCES:        10013, // WSAEACCES
+	syscall.EADDRINUSE:    10048, // WSAEADDRINUSE
+	syscall.EADDRNOTAVAIL: 10049, // WSAEADDRNOTAVAIL
+	syscall.EAFNOSUPPORT:  10047, // WSAEAFNOSUPPORT
+	syscall.ECONNREFUSED:  10061, // WSAECONNREFUSED
+	syscall.ECONNRESET:    10054, // WSAECONNRESET
+	syscall.EHOSTUNREACH:  10065, // WSAEHOSTUNREACH
+	syscall.EMFILE:        10024, // WSAEMFILE
+	syscall.ENETUNREACH:   10051, // WSAENETUNREACH
 	syscall.EPIPE:         10053, // WSAECONNABORTED
 }
 

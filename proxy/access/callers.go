@@ -112,9 +112,10 @@ func (s callerSet) withIdentity(identity string) *Caller {
 }
 
 // authenticate returns the caller of a request: the one that has the key in Proxy-Authorization, in authorization (RFC 9110 section
-// 11.6.2), or an identity of the connection; or why the request is denied. If it has no valid credentials, that is missing, which may
-// be nil. Credentials of two callers are denied, since their order must not decide which one is used.
-func (p *Policy) authenticate(r *Request, authorization string, missing *problem.Problem) (*Caller, *problem.Problem) {
+// 11.6.2), or an identity of the connection; or why the request is denied. Without valid credentials, it returns ifMissing,
+// which may be nil; without Callers, two nils. Credentials of two callers are denied, since their order must not decide which one
+// is used.
+func (p *Policy) authenticate(r *Request, authorization string, ifMissing *problem.Problem) (*Caller, *problem.Problem) {
 	if p.Callers == nil {
 		return nil, nil
 	}
@@ -143,7 +144,7 @@ func (p *Policy) authenticate(r *Request, authorization string, missing *problem
 	}
 	switch {
 	case caller == nil:
-		return nil, missing
+		return nil, ifMissing
 	case caller.HasExpired():
 		return nil, errCallerExpired
 	default:

@@ -49,7 +49,7 @@ func newUnauthorized(code, detail, hint string) *problem.Problem {
 		problem.Field{Name: "WWW-Authenticate", Value: basicAuthenticate})
 }
 
-// closing makes a denial close the connection: the client needs another one, with other credentials.
+// closing makes a denial close the connection.
 func closing(denial *problem.Problem) *problem.Problem {
 	denial.Close = true
 	return denial

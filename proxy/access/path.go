@@ -74,8 +74,8 @@ func decode(text string) string {
 // maxInterpretations is far more than the paths of real programs have. Each is matched against the rules.
 const maxInterpretations = 32
 
-// interpretations returns the paths that a chain of servers may take a path for. Each server may decode it once more, up to decodings
-// times in total, and cut it at a delimiter that was data before. All of them have been decoded at least once. It reports
+// interpretations returns the ways in which a chain of servers may read a path. Each server may decode it once more, up to
+// maxDecodings times in total, and cut it at a delimiter that was data before. All of them have been decoded at least once. It reports
 // false if there are more than maxInterpretations, or if the path could be decoded further.
 func interpretations(path string) (all []string, ok bool) {
 	layer := truncations(path)

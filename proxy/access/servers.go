@@ -93,7 +93,7 @@ func (s *Servers) FindByName(host string) (found string, ok bool) {
 	return "", false
 }
 
-// withName returns an API, or else a login server, with a name, whatever its port, and the number of those.
+// withName returns a server with a name, whatever its port (an API if isAPI, otherwise a login server), and how many there are.
 func (s *Servers) withName(name string, isAPI bool) (found string, count int) {
 	for key, server := range s.load() {
 		if key.name == name && server.isAPI == isAPI {

@@ -34,13 +34,16 @@ type Client struct {
 	timeout   time.Duration
 }
 
-// New returns a client for the scheme, host and port of a URL. It sets the options of a transport that it needs, except those in its
-// HTTP2, if there are any; the transport must not have been used. timeout is like that of http1.Client, and includes connecting
+// New returns a client for the scheme, host and port of a URL. It sets the options of a transport that it needs, but keeps
+// the size of its receive buffers if there is one; the transport must not have been used. timeout is like that of http1.Client, and includes connecting
 // and the retries of net/http.
 func New(server *url.URL, transport *http.Transport, timeout time.Duration) *Client {
 	transport.ForceAttemptHTTP2, transport.DisableCompression, transport.ExpectContinueTimeout = true, true, time.Second
-	if transport.HTTP2 == nil { // or else net/http buffers 4 MiB of a response that is not read
-		transport.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 256 << 10}
+	if transport.HTTP2 == nil {
+		transport.HTTP2 = &http.HTTP2Config{}
+	}
+	if transport.HTTP2.MaxReceiveBufferPerStream == 0 { // net/http would buffer 4 MiB of a response that is not read
+		transport.HTTP2.MaxReceiveBufferPerStream = 256 << 10
 	}
 	return &Client{server, transport, timeout}
 }

@@ -62,6 +62,7 @@ func (e *exchange) httpRequest(u *url.URL) *http.Request {
 		out.Header.Add(field.Name, field.Value)
 	}
 	out.Header.Del("Trailer") // net/http sends its own, and ignores Host and Content-Length here
+	out.Header.Del("Transfer-Encoding")
 	switch {
 	case e.streamErr == nil:
 		for name := range r.Fields.Elements("Trailer") {
@@ -81,15 +82,25 @@ func (e *exchange) httpRequest(u *url.URL) *http.Request {
 func (e *exchange) Read(p []byte) (int, error) {
 	e.reading.Lock()
 	defer e.reading.Unlock()
+	timed, err := e.beginRead()
+	if err != nil {
+		return 0, err
+	}
+	n, err := e.request.Stream.Read(p)
+	return n, e.endRead(n, err, timed)
+}
+
+// beginRead stops the timer, and reports whether it was running. It returns an error if nothing may be read.
+func (e *exchange) beginRead() (timed bool, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.streamErr != nil {
-		return 0, e.streamErr
-	}
-	timed := e.timer != nil && !e.answered && e.timer.Stop()
-	e.mu.Unlock()
-	n, err := e.request.Stream.Read(p)
+	return e.streamErr == nil && e.timer != nil && !e.answered && e.timer.Stop(), e.streamErr
+}
+
+// endRead starts the timer again if it was stopped, and returns the result of a Read that got n bytes of the stream and err.
+func (e *exchange) endRead(n int, err error, timed bool) error {
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	if timed && !e.answered {
 		e.timer.Reset(e.timeout)
 	}
@@ -106,7 +117,7 @@ func (e *exchange) Read(p []byte) (int, error) {
 		}
 	}
 	e.streamErr = cmp.Or(e.streamErr, err)
-	return n, err
+	return err
 }
 
 // Close implements io.Closer. net/http calls it when it needs no more of the body. A Read that waits for the app must end then:

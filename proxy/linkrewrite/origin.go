@@ -14,7 +14,8 @@ type Origin struct {
 	maxLen      int      // how many bytes a variant and the next character have at most, each as a six-byte escape
 }
 
-// NewOrigin returns the Origin for a URL of a scheme, a host, which is not empty, and perhaps a port: https://api.etrusted.com.
+// NewOrigin returns the Origin for a URL that consists of a scheme, a host (not empty) and, optionally, a port, such as
+// https://api.etrusted.com.
 func NewOrigin(url string) *Origin {
 	scheme, host, _ := strings.Cut(strings.ToLower(url), "://")
 	defaultPorts := map[string]string{"https": ":443", "http": ":80"}
@@ -31,7 +32,8 @@ func NewOrigin(url string) *Origin {
 	}
 }
 
-// To returns a Rewriter that replaces the origin with the URL that the client used: http://localhost:8080/@NAME, without a slash.
+// To returns a Rewriter that replaces the origin with the URL that the client used, without a final slash, such as
+// http://localhost:8080/@NAME.
 func (o *Origin) To(url string) Rewriter { return Rewriter{from: o, to: url} }
 
 // matchLength returns how many bytes at the beginning of a JSON string's content are the origin: 0 if it is no link, -1 if text

@@ -9,7 +9,8 @@
 //
 // JSON is not parsed. The search looks for two bytes of the host, and then at the bytes around them, which suffices: in JSON, an
 // unescaped quote that a URL follows opens a string, and a key is behind "{", or behind "," and before ":". In input that is not
-// JSON, it is unspecified which strings are rewritten, but nothing else changes, however the input is split into reads.
+// JSON, it is unspecified which strings are rewritten, but nothing else changes. How the input is split into reads makes no
+// difference.
 package linkrewrite
 
 import "strings"

@@ -28,7 +28,7 @@ func parseCAKeyFile(file []byte) (root, signer *x509.Certificate, key *ecdsa.Pri
 }
 
 // verifyCA rejects a CA that would not work for the apps, or that could sign more than it needs to. It must be for the hosts, which
-// differ, and may be for others only with mayPermitOthers.
+// are distinct, and may be for others only with mayPermitOthers.
 func verifyCA(root, signer *x509.Certificate, hosts []string, mayPermitOthers bool) error {
 	now, permitted := time.Now(), permittedHosts(root)
 	isMissing := func(host string) bool { return !slices.Contains(permitted, host) }

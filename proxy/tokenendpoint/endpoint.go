@@ -33,11 +33,14 @@ type Request struct {
 
 // Response is the response to a token request.
 type Response struct {
-	Status    int    // 401 if CheckSecret does not accept the client secret
+	Status    int
 	Challenge string // for WWW-Authenticate; empty if that field is missing
 	Body      []byte // JSON that must not be stored: RFC 6749 section 5.1
 	ErrorCode string // RFC 6749 section 5.2; empty for a token
 }
+
+// InvalidClient is the ErrorCode if CheckSecret does not accept the client secret, and only then.
+const InvalidClient = "invalid_client"
 
 // Handle answers a token request. The key is checked first: without it, every request gets the same response, whatever else is
 // wrong. The response contains nothing of the request, except the key and the name of an account.
@@ -49,7 +52,7 @@ func Handle(r Request) Response {
 	id, secret, inHeader := r.clientCredentials(form)
 	key, accepted := r.CheckSecret(secret)
 	if !accepted {
-		response := errorResponse(http.StatusUnauthorized, "invalid_client", "client_secret must be the broker's access key, in a form body or in Basic authentication")
+		response := errorResponse(http.StatusUnauthorized, InvalidClient, "client_secret must be the broker's access key, in a form body or in Basic authentication")
 		if inHeader {
 			response.Challenge = `Basic realm="etrusted-broker", charset="UTF-8"`
 		}
@@ -69,7 +72,7 @@ func Handle(r Request) Response {
 	}
 	seconds := 3600 // the broker itself lets no placeholder token expire
 	if key != "" {
-		seconds = 60 // as long as the old key is valid after a change, so an app always has a valid one
+		seconds = 60 // as long as the old key is valid after a change (keyGracePeriod in package access), so an app always has a valid one
 	}
 	token := Token{account, key}.String()
 	return jsonResponse(http.StatusOK, map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": seconds})
