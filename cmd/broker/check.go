@@ -57,7 +57,7 @@ func checkCommand(ctx context.Context, i invocation) error {
 
 // loadCheckConfig returns what to check. With an invalid configuration, that is the only step.
 func (i invocation) loadCheckConfig() check.Config {
-	began, variables := time.Now(), config.Environment(i.environ)
+	began, variables := time.Now(), config.EnvironToMap(i.environ)
 	c, problems := config.Load(i.environ)
 	problems = append(problems, c.LateFiles...)
 	improveFileErrors(problems, variables)

@@ -35,7 +35,7 @@ func (i invocation) checkConfigFrom(c config.Config) (_ check.Config, warnings [
 		files = append(files, check.File{Path: account.Credentials.ID.File, Secret: true}, check.File{Path: account.Credentials.Secret.File, Secret: true})
 	}
 	if len(c.IneffectiveVariables) == 0 {
-		files = append(files, check.File{Path: config.Environment(i.environ)["SSL_CERT_FILE"]})
+		files = append(files, check.File{Path: config.EnvironToMap(i.environ)["SSL_CERT_FILE"]})
 	}
 	app, admin, network := appListener(c), adminListener(c), server.NewNetwork(c)
 	toLogin := server.NewLoginTransport(network)

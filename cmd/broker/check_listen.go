@@ -52,7 +52,7 @@ func adminListener(c config.Config) listenAddress {
 // newListenAddress returns how to connect to a listener. address must be valid, or empty if the listener is turned off.
 func newListenAddress(name, variable, address string) listenAddress {
 	l := listenAddress{name: name, variable: variable, configured: address, display: address}
-	if !config.IsDisplayableAddress(address) {
+	if !config.IsListenAddressSafeToShow(address) {
 		l.display = variable // the host may be a secret in the wrong place
 	}
 	if path, isUnix := config.UnixPath(address); isUnix {

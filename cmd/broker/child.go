@@ -18,7 +18,7 @@ type childEnv struct{ environ []string }
 
 // newChildEnv returns an environment without the variables that contain or name a secret.
 func newChildEnv(environ []string) *childEnv {
-	secret := append(config.SecretOrPathVariables(), "CREDENTIALS_DIRECTORY")
+	secret := append(config.SecretOrPathVariableNames(), "CREDENTIALS_DIRECTORY")
 	return &childEnv{slices.DeleteFunc(slices.Clone(environ), func(pair string) bool {
 		name, _, _ := strings.Cut(pair, "=")
 		return slices.Contains(secret, name)
@@ -32,7 +32,7 @@ func (c *childEnv) set(value string, names ...string) {
 	}
 }
 
-func (c *childEnv) get(name string) string { return config.Environment(c.environ)[name] }
+func (c *childEnv) get(name string) string { return config.EnvironToMap(c.environ)[name] }
 
 // useProxy makes curl, OpenSSL, Node, Python, Java and PHP use the broker as their HTTPS proxy, and trust the CA in dir besides
 // the system's. It writes into dir what they need.

@@ -239,7 +239,7 @@ func TestReportsAllProblemsAtOnce(t *testing.T) {
 		}
 		named := problemsIn(stderr)
 		for _, v := range config.Variables() {
-			if _, isSet := config.Environment(environ)[v.Name]; !isSet {
+			if _, isSet := config.EnvironToMap(environ)[v.Name]; !isSet {
 				t.Errorf("this test does not set %s", v.Name)
 			}
 			if slices.Contains(named, v.Name) == slices.Contains(unreported, v.Name) {

@@ -113,7 +113,7 @@ func TestDemoRefusesUnsafeListen(t *testing.T) {
 
 func TestDemoIgnoresCredentials(t *testing.T) {
 	t.Parallel()
-	got := config.Environment(demoEnvironment([]string{
+	got := config.EnvironToMap(demoEnvironment([]string{
 		"PATH=/bin", "BROKER_LOG_LEVEL=debug", "ETRUSTED_CLIENT_ID=CANARY", "ETRUSTED_CLIENT_SECRET_FILE=CANARY", "ETRUSTED_SCOPES=CANARY",
 	}, "http://127.0.0.1:1"))
 	if got["PATH"] != "/bin" || got["BROKER_LOG_LEVEL"] != "debug" || got["ETRUSTED_TOKEN_URL"] != "http://127.0.0.1:1/oauth/token" {

@@ -56,14 +56,14 @@ func (i *invocation) addVariables(variables []string, file string) {
 	for _, pair := range variables {
 		name, value, _ := strings.Cut(pair, "=")
 		i.sources[name] = file
-		if slices.Contains(config.ProxyAndCAVariables(), name) {
+		if slices.Contains(config.ProxyAndCAVariableNames(), name) {
 			_ = os.Setenv(name, value) // packages net/http and crypto/x509 read them from the process; these names are valid
 		}
 	}
 }
 
 // nameSources names the files of variables in settings whose values are from one.
-func (i *invocation) nameSources(settings []config.Setting) {
+func (i *invocation) nameSources(settings []config.DisplayableSetting) {
 	for n, setting := range settings {
 		if file := i.sources[setting.Name]; file != "" && setting.Source == "environment" {
 			settings[n].Source = file
@@ -78,7 +78,7 @@ const packageConfigDir = "/etc/etrusted-broker"
 // them, or no package. Usually only root may read the directory.
 func (i *invocation) addPackageVariables(dir string) (used bool, _ error) {
 	// On Windows, where the package does not exist, every user may create the directory on the current drive.
-	if len(i.envFiles) > 0 || config.HasVariables(i.environ) || !filepath.IsAbs(dir) {
+	if len(i.envFiles) > 0 || config.HasBrokerVariables(i.environ) || !filepath.IsAbs(dir) {
 		return false, nil
 	}
 	if _, err := os.Stat(dir); err != nil {

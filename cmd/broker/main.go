@@ -33,13 +33,13 @@ func main() {
 			os.Exit(exitFailure)
 		}()
 	}
-	for _, name := range config.ProxyAndCAVariables() { // as config.Environment does
+	for _, name := range config.ProxyAndCAVariableNames() { // as config.Environment does
 		if value := os.Getenv(name); strings.HasSuffix(value, "\r") {
 			_ = os.Setenv(name, strings.TrimSuffix(value, "\r"))
 		}
 	}
 	environ := os.Environ()
-	harden.Process(config.SecretVariables())
+	harden.Process(config.SecretVariableNames())
 	harden.LimitMemory()
 	os.Exit(run(ctx, filepath.Base(os.Args[0]), os.Args[1:], environ, os.Stdout, os.Stderr))
 }

@@ -77,7 +77,7 @@ func TestMisplacedSecretsAreNotShown(t *testing.T) {
 // The secret is in both variables of a pair, so the problem is not with the _FILE variable.
 func TestSecretsInBothVariablesAreNotShown(t *testing.T) {
 	t.Parallel()
-	for _, name := range config.SecretVariables() {
+	for _, name := range config.SecretVariableNames() {
 		for form, inForm := range misplacedForms {
 			for _, secret := range misplacedSecrets {
 				value := inForm(secret)

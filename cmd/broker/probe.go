@@ -66,12 +66,12 @@ func waitReady(ctx context.Context, address string, timeout time.Duration) error
 
 // adminAddress returns the address of the admin listener. It needs no other variable: health and wait may run without credentials.
 func (i invocation) adminAddress() (string, error) {
-	_, _ = i.addPackageVariables(packageConfigDir)               // a user who may not read them has the defaults
-	c, _ := config.ParseVariables(config.Environment(i.environ)) // a string variable cannot be invalid here
+	_, _ = i.addPackageVariables(packageConfigDir)                 // a user who may not read them has the defaults
+	c, _ := config.DecodeVariables(config.EnvironToMap(i.environ)) // a string variable cannot be invalid here
 	if c.AdminListen == "" {
 		return "", exitError{exitConfig, "BROKER_ADMIN_LISTEN is empty: set it to the address that the broker uses"}
 	}
-	host, port, err := config.SplitListenAddress(c.AdminListen)
+	host, port, err := config.SplitHostAndPortNumber(c.AdminListen)
 	if err != nil {
 		return "", exitError{exitConfig, "BROKER_ADMIN_LISTEN: " + err.Error()}
 	}

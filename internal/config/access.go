@@ -24,7 +24,7 @@ func (c Config) accessKeys() (keys []tokensource.Secret, source string, err erro
 		keys, err = ReadAccessKeys(c.AccessKeyFile)
 		return keys, "BROKER_ACCESS_KEY_FILE", err
 	}
-	key, source, err := secretOrFile("BROKER_ACCESS_KEY", c.AccessKey, c.AccessKeyFile)
+	key, source, err := secretFromValueOrFile("BROKER_ACCESS_KEY", c.AccessKey, c.AccessKeyFile)
 	if err != nil || source == "" {
 		return nil, source, err
 	}
@@ -32,17 +32,17 @@ func (c Config) accessKeys() (keys []tokensource.Secret, source string, err erro
 		return nil, source, err
 	}
 	keys = []tokensource.Secret{key}
-	return keys, source, checkAccessKeys(keys)
+	return keys, source, checkNoSurroundingSpace(keys)
 }
 
 // ReadAccessKeys reads the access keys from a file, one a line.
 func ReadAccessKeys(file string) ([]tokensource.Secret, error) {
-	keys, err := readVariableFile(file, tokensource.ReadSecretLines)
-	return keys, cmp.Or(err, checkAccessKeys(keys))
+	keys, err := readFileHidingPath(file, tokensource.ReadSecretLines)
+	return keys, cmp.Or(err, checkNoSurroundingSpace(keys))
 }
 
-// checkAccessKeys rejects a key that no request could send: a field value has no spaces at its ends.
-func checkAccessKeys(keys []tokensource.Secret) error {
+// checkNoSurroundingSpace rejects a key that no request could send: a field value has no spaces at its ends.
+func checkNoSurroundingSpace(keys []tokensource.Secret) error {
 	for _, key := range keys {
 		if strings.TrimSpace(key.Reveal()) != key.Reveal() {
 			return errors.New("must not begin or end with a space")
@@ -61,7 +61,7 @@ func (c Config) checkCallersDir() error {
 	if c.CallersDir != "" && (isSet(c.AccessKey) || c.AccessKeyFile != "") {
 		return errors.New("cannot be used with an access key: unset BROKER_ACCESS_KEY and BROKER_ACCESS_KEY_FILE, and give each caller its own key")
 	}
-	return checkDir(c.CallersDir)
+	return checkOptionalDir(c.CallersDir)
 }
 
 // checkListen rejects an address through which other machines could use the credentials.
@@ -72,7 +72,7 @@ func (c Config) checkListen() error {
 		}
 		return nil
 	}
-	host, _, err := SplitListenAddress(c.Listen)
+	host, _, err := SplitHostAndPortNumber(c.Listen)
 	switch {
 	case err != nil && runtime.GOOS == "windows": // there, package unixsocket refuses a path
 		return err
@@ -80,7 +80,7 @@ func (c Config) checkListen() error {
 		return fmt.Errorf("%w, or unix:///path", err)
 	}
 	if !hostport.IsLoopback(host) && !c.RequiresAuthentication() && !c.UnsafeListen {
-		return ErrUnauthenticated
+		return ErrExposedWithoutAuthentication
 	}
 	return nil
 }
@@ -90,12 +90,12 @@ func (c Config) checkInterceptListen() error {
 	if c.InterceptListen == "" {
 		return nil
 	}
-	host, _, err := SplitListenAddress(c.InterceptListen)
+	host, _, err := SplitHostAndPortNumber(c.InterceptListen)
 	if err == nil {
 		err = c.CheckIntercept()
 	}
 	if err == nil && !hostport.IsLoopback(host) && !c.RequiresAuthentication() && !c.UnsafeListen {
-		err = ErrUnauthenticated
+		err = ErrExposedWithoutAuthentication
 	}
 	return err
 }
@@ -113,30 +113,30 @@ func (c Config) CheckIntercept() error {
 }
 
 // parseResolver parses the address of a DNS server, whose port is 53 if it is missing.
-func parseResolver(text string) (netip.AddrPort, error) {
+func parseResolver(text string) (server netip.AddrPort, err error) {
 	if text == "" {
 		return netip.AddrPort{}, nil
 	}
 	if addr, err := netip.ParseAddr(text); err == nil {
 		return netip.AddrPortFrom(addr, 53), nil
 	}
-	server, err := netip.ParseAddrPort(text)
+	server, err = netip.ParseAddrPort(text)
 	if err != nil || server.Port() == 0 {
 		return netip.AddrPort{}, errors.New("must be the IP address of a DNS server, perhaps with a port: 192.0.2.53, 192.0.2.53:53 or [2001:db8::53]:53")
 	}
 	return server, nil
 }
 
-// ErrUnauthenticated is the error of a listener that other machines can reach without authentication.
-var ErrUnauthenticated = errors.New("would let other machines use the credentials: listen on 127.0.0.1; or set BROKER_ACCESS_KEY_FILE, BROKER_CALLERS_DIR or BROKER_TLS_CLIENT_CA_FILE; or, if something else keeps them out, BROKER_UNSAFE_LISTEN=true")
+// ErrExposedWithoutAuthentication is the error of a listener that other machines can reach without authentication.
+var ErrExposedWithoutAuthentication = errors.New("would let other machines use the credentials: listen on 127.0.0.1; or set BROKER_ACCESS_KEY_FILE, BROKER_CALLERS_DIR or BROKER_TLS_CLIENT_CA_FILE; or, if something else keeps them out, BROKER_UNSAFE_LISTEN=true")
 
 // UnixPath returns the path in unix:///path, and false for any other address.
-func UnixPath(address string) (string, bool) {
+func UnixPath(address string) (path string, isUnix bool) {
 	return strings.CutPrefix(address, "unix://")
 }
 
-// SplitListenAddress returns the parts of HOST:PORT, after checking the port.
-func SplitListenAddress(address string) (host, port string, err error) {
+// SplitHostAndPortNumber returns the parts of HOST:PORT, after checking the port.
+func SplitHostAndPortNumber(address string) (host, port string, err error) {
 	host, port, err = net.SplitHostPort(address)
 	if err != nil {
 		return "", "", errors.New("must be HOST:PORT, such as 127.0.0.1:8080")

@@ -84,8 +84,8 @@ type Config struct {
 	Store    *redisstore.Options // nil without a token store
 	// AccessKeys are all valid access keys; AccessKey is the first.
 	AccessKeys         []tokensource.Secret
-	Settings           []Setting // all variables, with displayable values
-	systemdCredentials string    // the directory of copies that systemd made at the start, which never change; usually empty
+	Settings           []DisplayableSetting // all variables, with displayable values
+	systemdCredentials string               // the directory of copies that systemd made at the start, which never change; usually empty
 	// UnknownVariables are warnings about variables that look like the broker's but are not, and IneffectiveVariables about those
 	// that have no effect on this system. They contain names, never values.
 	UnknownVariables, IneffectiveVariables []string
@@ -126,12 +126,12 @@ func (e Error) Code() string {
 // except those in LateFiles. It reads the files that variables name and opens no socket. ClientID, ClientSecret and AccessKey
 // then have the effective values, whether they come from a variable or a file.
 func Load(environ []string) (Config, []Error) {
-	variables := Environment(environ)
-	c, invalid := ParseVariables(variables)
+	variables := EnvironToMap(environ)
+	c, invalid := DecodeVariables(variables)
 	problems := slices.DeleteFunc(invalid, func(p Error) bool { return isQuoted(variables[p.Variable]) })
 	misspelt, unknown := unknownVariables(variables)
 	problems = slices.Concat(problems, quotedValueErrors(variables), misspelt)
-	c.UnknownVariables, c.IneffectiveVariables = unknown, ineffectiveVariables(variables)
+	c.UnknownVariables, c.IneffectiveVariables = unknown, ineffectiveVariableWarnings(variables)
 	c.systemdCredentials = variables["CREDENTIALS_DIRECTORY"]
 	c.Scopes = strings.Fields(strings.Join(c.Scopes, " "))
 	check := func(variable string, err error) {
@@ -153,7 +153,7 @@ func Load(environ []string) (Config, []Error) {
 	}
 	if c.HasDefaultAccount() || c.AccountsDir == "" {
 		required := func(variable string, value tokensource.Secret, file string) tokensource.Secret {
-			value, source, err := secretOrFile(variable, value, file)
+			value, source, err := secretFromValueOrFile(variable, value, file)
 			if source == "" {
 				source, err = variable, fmt.Errorf("is not set: set it, or %s, or ETRUSTED_ACCOUNTS_DIR (the command demo needs none of them)", variable+"_FILE")
 			}
@@ -163,7 +163,7 @@ func Load(environ []string) (Config, []Error) {
 		c.ClientID = required("ETRUSTED_CLIENT_ID", c.ClientID, c.ClientIDFile)
 		c.ClientSecret = required("ETRUSTED_CLIENT_SECRET", c.ClientSecret, c.ClientSecretFile)
 	}
-	check("ETRUSTED_ACCOUNTS_DIR", checkDir(c.AccountsDir))
+	check("ETRUSTED_ACCOUNTS_DIR", checkOptionalDir(c.AccountsDir))
 	var err error
 	c.API, err = hostport.ParseSecureOrigin(c.APIURL)
 	check("ETRUSTED_API_URL", err)
@@ -178,7 +178,7 @@ func Load(environ []string) (Config, []Error) {
 	check("BROKER_CALLERS_DIR", c.checkCallersDir())
 	check("BROKER_LISTEN", c.checkListen())
 	if c.AdminListen != "" {
-		_, _, err = SplitListenAddress(c.AdminListen)
+		_, _, err = SplitHostAndPortNumber(c.AdminListen)
 		check("BROKER_ADMIN_LISTEN", err)
 	}
 	check("BROKER_INTERCEPT_LISTEN", c.checkInterceptListen())
@@ -196,7 +196,7 @@ func Load(environ []string) (Config, []Error) {
 	if invalid, ok := errors.AsType[Error](err); ok {
 		problems = append(problems, invalid)
 	}
-	store, source, err := secretOrFile("BROKER_TOKEN_STORE", c.TokenStore, c.TokenStoreFile)
+	store, source, err := secretFromValueOrFile("BROKER_TOKEN_STORE", c.TokenStore, c.TokenStoreFile)
 	check(source, err)
 	if isSet(store) {
 		options, err := redisstore.ParseURL(store.Reveal())
@@ -204,7 +204,7 @@ func Load(environ []string) (Config, []Error) {
 		check(source, err)
 	}
 	check("HTTPS_PROXY", c.checkProxy(variables))
-	check("BROKER_INTERCEPT_CA_DIR", checkDir(c.InterceptCADir))
+	check("BROKER_INTERCEPT_CA_DIR", checkOptionalDir(c.InterceptCADir))
 	require("BROKER_TOKEN_WAIT", c.TokenWait >= 0, "must not be negative")
 	require("BROKER_SHUTDOWN_GRACE", c.ShutdownGrace >= 0, "must not be negative")
 	require("BROKER_UPSTREAM_TIMEOUT", c.UpstreamTimeout > 0, "must be greater than zero, such as 60s")
@@ -246,8 +246,8 @@ func (c Config) DefaultCredentials() *tokensource.CredentialSource {
 	}
 }
 
-// checkDir returns an error that says what to do if path is not an accessible directory. An empty path is no error.
-func checkDir(path string) error {
+// checkOptionalDir returns an error that says what to do if path is not an accessible directory. An empty path is no error.
+func checkOptionalDir(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case path == "":
@@ -262,8 +262,8 @@ func checkDir(path string) error {
 	return nil
 }
 
-// ParseVariables sets the fields from the variables, without reading files or validating the whole.
-func ParseVariables(variables map[string]string) (Config, []Error) {
+// DecodeVariables sets the fields from the variables. It reads no files, and checks only that each value has the type of its field.
+func DecodeVariables(variables map[string]string) (unvalidated Config, typeErrors []Error) {
 	var c Config
 	err := env.ParseWithOptions(&c, env.Options{
 		Environment: variables,
@@ -298,13 +298,14 @@ var typeRequirements = map[reflect.Type]string{
 	reflect.TypeFor[zapcore.Level](): "must be debug, info, warn or error",
 }
 
-// secretOrFile returns the secret in the variable or in the file that NAME_FILE names, and which of them is set; "" if neither is.
-func secretOrFile(variable string, value tokensource.Secret, file string) (secret tokensource.Secret, source string, err error) {
+// secretFromValueOrFile returns the secret in the variable or in the file that NAME_FILE names, and which of them is set; ""
+// if neither is.
+func secretFromValueOrFile(variable string, value tokensource.Secret, file string) (secret tokensource.Secret, sourceVariable string, err error) {
 	switch {
 	case isSet(value) && file != "":
 		return secret, variable, fmt.Errorf("both %s and %s are set: unset one of them", variable, variable+"_FILE")
 	case file != "":
-		secret, err = readVariableFile(file, tokensource.ReadSecretFile)
+		secret, err = readFileHidingPath(file, tokensource.ReadSecretFile)
 		return secret, variable + "_FILE", err
 	case isSet(value):
 		return value, variable, nil
@@ -315,9 +316,9 @@ func secretOrFile(variable string, value tokensource.Secret, file string) (secre
 
 func isSet(secret tokensource.Secret) bool { return !secret.Equal(tokensource.Secret{}) }
 
-// readVariableFile reads the file that a variable names. Its errors contain no path that does not exist: it could be the secret,
+// readFileHidingPath reads the file that a variable names. Its errors contain no path that does not exist: it could be the secret,
 // even if it begins with a slash.
-func readVariableFile[T any](file string, read func(path string) (T, error)) (content T, err error) {
+func readFileHidingPath[T any](file string, read func(path string) (T, error)) (content T, err error) {
 	if !looksLikePath(file) {
 		if runtime.GOOS == "windows" {
 			return content, errors.New(`must be a path starting with a drive or .\, such as C:\ProgramData\etrusted-broker\client_id (the value is hidden, it may be the secret)`)
@@ -337,9 +338,9 @@ func looksLikePath(text string) bool {
 	return filepath.IsAbs(text) || strings.HasPrefix(path, "./") || strings.HasPrefix(path, "../")
 }
 
-// Environment returns the variables in environ by name, without a carriage return at the end: it is from a file with the line ends
+// EnvironToMap returns the variables in environ by name, without a carriage return at the end: it is from a file with the line ends
 // of Windows.
-func Environment(environ []string) map[string]string {
+func EnvironToMap(environ []string) (withoutFinalCR map[string]string) {
 	variables := env.ToMap(environ)
 	for name, value := range variables {
 		variables[name] = strings.TrimSuffix(value, "\r")

@@ -59,13 +59,13 @@ func parseEnvFile(content []byte, backslashEscapes bool) (environ []string, err 
 	}
 	for {
 		rest = strings.TrimLeft(rest, " \t\r\n")
-		name, afterName := cutBefore(rest, "=\r\n")
+		name, afterName := cutBeforeAny(rest, "=\r\n")
 		name = strings.TrimRight(name, " \t")
 		switch {
 		case rest == "":
 			return environ, nil
 		case rest[0] == '#' || rest[0] == ';':
-			_, rest = cutBefore(rest, "\r\n")
+			_, rest = cutBeforeAny(rest, "\r\n")
 			continue
 		case !strings.HasPrefix(afterName, "="):
 			return nil, errorHere("must be NAME=value, or begin with # if it is a comment")
@@ -87,8 +87,8 @@ func isEnvName(text string) bool {
 	return text != "" && strings.Trim(text, letters+"0123456789") == "" && strings.Contains(letters, text[:1])
 }
 
-// cutBefore cuts a text before the first of the characters, or at its end.
-func cutBefore(text, characters string) (before, after string) {
+// cutBeforeAny cuts a text before the first of the characters, or at its end.
+func cutBeforeAny(text, characters string) (before, fromThere string) {
 	if at := strings.IndexAny(text, characters); at >= 0 {
 		return text[:at], text[at:]
 	}
@@ -97,7 +97,7 @@ func cutBefore(text, characters string) (before, after string) {
 
 // parseEnvValue parses quoted parts, which may have several lines, then perhaps one without quotes, in which a quote means nothing.
 // It returns what is after the value, and false if a quote does not end.
-func parseEnvValue(text string, backslashEscapes bool) (value, rest string, ok bool) {
+func parseEnvValue(text string, backslashEscapes bool) (value, rest string, quotesEnd bool) {
 	var b strings.Builder
 	for {
 		text = strings.TrimLeft(text, " \t")
@@ -105,14 +105,14 @@ func parseEnvValue(text string, backslashEscapes bool) (value, rest string, ok b
 			rest = appendUnquoted(&b, text, backslashEscapes)
 			return b.String(), rest, true
 		}
-		if text, ok = appendQuoted(&b, text[1:], text[0], backslashEscapes && text[0] == '"'); !ok {
+		if text, quotesEnd = appendQuoted(&b, text[1:], text[0], backslashEscapes && text[0] == '"'); !quotesEnd {
 			return "", "", false
 		}
 	}
 }
 
 // appendQuoted appends a text up to the quote, and returns what is after it, or false without a quote.
-func appendQuoted(value *strings.Builder, text string, quote byte, escapes bool) (rest string, ok bool) {
+func appendQuoted(value *strings.Builder, text string, quote byte, escapes bool) (rest string, quoteEnds bool) {
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
 		case c == quote:

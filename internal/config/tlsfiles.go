@@ -24,7 +24,7 @@ func (c Config) LoadTLS() (*tls.Config, error) {
 		if path == "" {
 			return nil, nil
 		}
-		if content, err = readVariableFile(path, readPEM); err != nil {
+		if content, err = readFileHidingPath(path, readPEM); err != nil {
 			err = Error{variable, err.Error()}
 		}
 		return content, err
@@ -62,8 +62,8 @@ func (c Config) LoadTLS() (*tls.Config, error) {
 // maxPEMFile is larger than a chain, and than a bundle of all public CAs.
 const maxPEMFile = 1 << 20
 
-// readPEM reads a whole file, which must be a regular one: opening a pipe would block. It is for readVariableFile.
-func readPEM(path string) ([]byte, error) {
+// readPEM reads a whole file, which must be a regular one: opening a pipe would block. It is for readFileHidingPath.
+func readPEM(path string) (unparsed []byte, err error) {
 	switch info, err := os.Stat(path); {
 	case err == nil && !info.Mode().IsRegular():
 		return nil, errors.New("cannot be read: it must be a file")

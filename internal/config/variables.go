@@ -21,7 +21,7 @@ type Variable struct {
 	separator            string // of a list
 	secret               bool
 	guards               bool   // a misspelt name would leave something unprotected
-	shape                string // of a text that may be shown: see isDisplayableByShape
+	shape                string // of a text that may be shown: see isSafeToShowByShape
 }
 
 // Variables returns all variables in the order of their declaration.
@@ -46,14 +46,14 @@ var variables = sync.OnceValue(func() []Variable { // reflection takes longer th
 	return all
 })
 
-// SecretVariables returns the names of the variables that contain a secret.
-func SecretVariables() []string {
+// SecretVariableNames returns the names of the variables that contain a secret.
+func SecretVariableNames() []string {
 	return variableNames(func(v Variable) bool { return v.secret })
 }
 
-// SecretOrPathVariables returns the names of the variables that contain a secret, or the path of a file or directory: a program
+// SecretOrPathVariableNames returns the names of the variables that contain a secret, or the path of a file or directory: a program
 // that must not know a secret needs none of them.
-func SecretOrPathVariables() []string {
+func SecretOrPathVariableNames() []string {
 	return variableNames(func(v Variable) bool { return v.secret || v.shape == "path" })
 }
 
@@ -69,8 +69,8 @@ func variableNames(has func(Variable) bool) (names []string) {
 
 func allVariableNames() []string { return variableNames(func(Variable) bool { return true }) }
 
-// ProxyAndCAVariables returns the names of the variables that this program reads as most programs do.
-func ProxyAndCAVariables() []string {
+// ProxyAndCAVariableNames returns the names of the variables that this program reads as most programs do.
+func ProxyAndCAVariableNames() []string {
 	return []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE"}
 }
 
@@ -81,7 +81,7 @@ func isQuoted(value string) bool {
 
 // quotedValueErrors returns an error for each variable that has quotes around its value. They are part of no value.
 func quotedValueErrors(set map[string]string) (problems []Error) {
-	for _, name := range append(ProxyAndCAVariables(), allVariableNames()...) {
+	for _, name := range append(ProxyAndCAVariableNames(), allVariableNames()...) {
 		if isQuoted(set[name]) {
 			problems = append(problems, Error{name, "has quotes around its value: remove them ('docker run --env-file' keeps them); a secret that has quotes goes into a file"})
 		}
@@ -94,7 +94,7 @@ func quotedValueErrors(set map[string]string) (problems []Error) {
 func unknownVariables(set map[string]string) (problems []Error, warnings []string) {
 	known, guards := allVariableNames(), variableNames(func(v Variable) bool { return v.guards })
 	for _, name := range slices.Sorted(maps.Keys(set)) {
-		if !isBrokerVariable(name) || slices.Contains(known, name) {
+		if !looksLikeBrokerVariable(name) || slices.Contains(known, name) {
 			continue
 		}
 		if guard, edits := spelling.Nearest(name, guards); set[name] != "" && edits <= 2 {
@@ -112,19 +112,19 @@ func unknownVariables(set map[string]string) (problems []Error, warnings []strin
 var serviceLinkPattern = regexp.MustCompile(
 	`_SERVICE_(HOST|PORT(_.*)?)$|_PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$|^[A-Z]+(_BROKER)?_(NAME$|ENV_)`)
 
-// isBrokerVariable reports whether a name looks like the broker's, and Kubernetes or Docker do not inject it.
-func isBrokerVariable(name string) bool {
+// looksLikeBrokerVariable reports whether a name looks like the broker's, and Kubernetes or Docker do not inject it.
+func looksLikeBrokerVariable(name string) bool {
 	return (strings.HasPrefix(name, "BROKER_") || strings.HasPrefix(name, "ETRUSTED_")) && !serviceLinkPattern.MatchString(name)
 }
 
-// HasVariables reports whether an environment has a variable that looks like one of the broker's.
-func HasVariables(environ []string) bool {
-	return slices.ContainsFunc(environ, func(pair string) bool { return isBrokerVariable(strings.Split(pair, "=")[0]) })
+// HasBrokerVariables reports whether an environment has a variable that looks like one of the broker's.
+func HasBrokerVariables(environ []string) bool {
+	return slices.ContainsFunc(environ, func(pair string) bool { return looksLikeBrokerVariable(strings.Split(pair, "=")[0]) })
 }
 
-// ineffectiveVariables returns a warning for each variable that has no effect on this system.
-func ineffectiveVariables(set map[string]string) []string {
-	if set["SSL_CERT_FILE"] == "" || runtime.GOOS != "windows" && runtime.GOOS != "darwin" {
+// ineffectiveVariableWarnings returns a warning for each variable that has no effect on this system.
+func ineffectiveVariableWarnings(environment map[string]string) []string {
+	if environment["SSL_CERT_FILE"] == "" || runtime.GOOS != "windows" && runtime.GOOS != "darwin" {
 		return nil
 	}
 	return []string{"SSL_CERT_FILE has no effect on Windows and macOS: import the CA into the certificate store of the system (Windows: certutil -addstore Root FILE)"}

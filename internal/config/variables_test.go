@@ -76,7 +76,7 @@ func TestSuggestsNearestName(t *testing.T) {
 func TestNoVariableHasANameThatIsInjected(t *testing.T) {
 	t.Parallel()
 	for _, v := range Variables() {
-		if !isBrokerVariable(v.Name) || strings.HasSuffix(v.Name, "_PORT") || strings.HasSuffix(v.Name, "_HOST") {
+		if !looksLikeBrokerVariable(v.Name) || strings.HasSuffix(v.Name, "_PORT") || strings.HasSuffix(v.Name, "_HOST") {
 			t.Errorf("got the variable %s, want a name that nothing else sets", v.Name)
 		}
 	}
@@ -130,7 +130,7 @@ func TestValuesAsTheyArrive(t *testing.T) {
 	if len(problems) > 0 || c.ClientID.Reveal() != "id" || c.ClientSecret.Reveal() != "secret" || c.UpstreamTimeout.Seconds() != 5 || c.Allow[0] != "READ-ONLY" {
 		t.Errorf("a carriage return at the end: got %v, %+v, want it removed", problems, c.Allow)
 	}
-	for _, name := range append(ProxyAndCAVariables(), allVariableNames()...) {
+	for _, name := range append(ProxyAndCAVariableNames(), allVariableNames()...) {
 		for _, value := range []string{`"x"`, "'x'", `""`} {
 			_, problems := Load([]string{name + "=" + value})
 			quoted := func(p Error) bool {

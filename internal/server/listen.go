@@ -93,7 +93,7 @@ func listen(ctx context.Context, c config.Config) (l Listeners, err error) {
 	}
 	for variable, listeners := range map[string][]net.Listener{"BROKER_LISTEN": l.App, "BROKER_INTERCEPT_LISTEN": l.Intercept} {
 		if isExposed(listeners) && !c.RequiresAuthentication() && !c.UnsafeListen {
-			return l, config.Error{Variable: variable, Message: config.ErrUnauthenticated.Error()}
+			return l, config.Error{Variable: variable, Message: config.ErrExposedWithoutAuthentication.Error()}
 		}
 	}
 	if l.Admin == nil && c.AdminListen != "" {
