@@ -62,8 +62,8 @@ func (i invocation) loadCheckConfig() check.Config {
 	problems = append(problems, c.LateFiles...)
 	improveFileErrors(problems, variables)
 	// crypto/x509 ignores a missing file, and would wait for a pipe.
-	if path := variables["SSL_CERT_FILE"]; path != "" && len(c.IneffectiveVariables) == 0 && check.FileProblem(path) != "" {
-		problems = append(problems, config.Error{Variable: "SSL_CERT_FILE", Message: check.FileProblem(path)})
+	if path := variables["SSL_CERT_FILE"]; path != "" && len(c.IneffectiveVariables) == 0 && check.TextFileProblem(path) != "" {
+		problems = append(problems, config.Error{Variable: "SSL_CERT_FILE", Message: check.TextFileProblem(path)})
 	}
 	proxyProblems, warnings := checkProxyURL(variables)
 	problems = append(problems, proxyProblems...)
@@ -85,7 +85,7 @@ func (i invocation) loadCheckConfig() check.Config {
 func improveFileErrors(problems []config.Error, variables map[string]string) {
 	for i, problem := range problems {
 		isFile := strings.HasSuffix(problem.Variable, "_FILE") && !strings.HasPrefix(problem.Message, "must be ") // a path
-		if better := check.FileProblem(variables[problem.Variable]); isFile && better != "" {
+		if better := check.TextFileProblem(variables[problem.Variable]); isFile && better != "" {
 			problems[i].Message = better
 		}
 	}

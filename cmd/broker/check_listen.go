@@ -79,7 +79,7 @@ func (l listenAddress) url() string {
 }
 
 // curlExample returns a command that uses the address for apps; empty if that is not known.
-func curlExample(c config.Config, l listenAddress, accounts []check.Account, callers []*access.Caller) string {
+func curlExample(c config.Config, l listenAddress, accounts []check.TestedAccount, callers []*access.Caller) string {
 	base := l.url()
 	if base == "" || len(accounts) == 0 {
 		return ""

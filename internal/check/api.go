@@ -19,7 +19,7 @@ const maxChannelsBody = 4 << 20
 
 // checkChannels sends the one harmless request, and describes the response. It follows no redirect, which would send the token
 // to another host. Of the response, only the status is ever shown.
-func (c *checker) checkChannels(ctx context.Context, account Account, authorization string, report *AccountReport) {
+func (c *checker) checkChannels(ctx context.Context, account TestedAccount, authorization string, report *AccountReport) {
 	target := &url.URL{Scheme: c.api.URL.Scheme, Host: c.api.URL.Host, Path: "/channels"} // the API's own URL has no path
 	step := Step{Name: "GET /channels", Account: account.Name, Target: target.String()}
 	if authorization == "" {
@@ -52,7 +52,7 @@ const (
 	wrongURLAdvice = "Check ETRUSTED_API_URL: it should be https://api.etrusted.com. No proxy or captive portal in between may respond in its place."
 	rightsAdvice   = `The credentials work, but the client lacks the rights for this API. Check in the eTrusted Control Centre (Settings > "SSO Client Management") whether it is the right client, and ask your company's eTrusted administrator to grant it the rights and channels that it needs.`
 	audienceAdvice = "The login server has just issued this token, so it is probably meant for another API. Check ETRUSTED_AUDIENCE, and that ETRUSTED_TOKEN_URL and ETRUSTED_API_URL belong together."
-	downAdvice     = "The fault is on eTrusted's side. If it lasts, check the eTrusted status page."
+	apiDownAdvice  = "The fault is on eTrusted's side. If it lasts, check the eTrusted status page."
 )
 
 // describeChannelsResponse interprets a response, or the error without one. It looks for HTML before the status: eTrusted's
@@ -67,7 +67,7 @@ func (c *checker) describeChannelsResponse(response *http.Response, body []byte,
 	isHTML := kind == "text/html" || bytes.HasPrefix(bytes.TrimSpace(body), []byte("<"))
 	switch {
 	case code >= 500:
-		return Failed(c.api.Cause, "api-errors", "the API returned "+status, downAdvice)
+		return Failed(c.api.Cause, "api-errors", "the API returned "+status, apiDownAdvice)
 	case isHTML:
 		return Failed(c.api.OtherServer, "wrong-server", "another server answered in the API's place ("+status+"): the response is HTML", wrongURLAdvice)
 	case code == http.StatusUnauthorized:

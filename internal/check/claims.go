@@ -18,8 +18,8 @@ type claims struct {
 }
 
 // readClaims parses the payload of a JWT. It reports false for anything else. A claim of the wrong type counts as missing.
-func readClaims(token string) (claims, bool) {
-	segments := strings.Split(token, ".")
+func readClaims(jwt string) (unverified claims, ok bool) {
+	segments := strings.Split(jwt, ".")
 	if len(segments) != 3 {
 		return claims{}, false
 	}

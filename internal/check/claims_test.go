@@ -71,7 +71,7 @@ func FuzzReadClaims(f *testing.F) {
 // mustBeClean fails if a text from a peer is not fit for a terminal or a ticket.
 func mustBeClean(t *testing.T, text string) {
 	t.Helper()
-	if len(text) > (maxListItems+1)*(maxNameLength+10) || !utf8.ValidString(text) || strings.Contains(alphanumeric(text), "canarysecret") {
+	if len(text) > (maxListItems+1)*(maxPeerNameLength+10) || !utf8.ValidString(text) || strings.Contains(lowerAlphanumeric(text), "canarysecret") {
 		t.Errorf("%q", text)
 	}
 	for _, r := range text {
@@ -102,7 +102,7 @@ func TestRedactor(t *testing.T) {
 		"a\x1b[31m\nb":           "a-31m-b",
 		"--- ---":                "(no name)",
 		"":                       "(no name)",
-		strings.Repeat("x", 200): strings.Repeat("x", maxNameLength) + "...",
+		strings.Repeat("x", 200): strings.Repeat("x", maxPeerNameLength) + "...",
 		"https://a:b@c_d e":      "https://a:b@c_d-e",
 	} {
 		if got := r.sanitizeNames([]string{text}); !reflect.DeepEqual(got, []string{want}) {
@@ -116,7 +116,7 @@ func TestWithholdsTokens(t *testing.T) {
 	t.Parallel()
 	c := &checker{Config: eTrusted(t, fakeetrusted.New(fakeetrusted.Options{})), probes: map[string]*serverProbe{}}
 	c.login = c.probeFor(c.Login)
-	c.describeToken(Account{}, tokensource.CredentialSet{}, "CANARYtoken", &AccountReport{})
+	c.describeToken(TestedAccount{}, tokensource.CredentialSet{}, "CANARYtoken", &AccountReport{})
 	if got := c.redact.sanitizeNames([]string{"x-canary-TOKEN"})[0]; got != withheld {
 		t.Errorf("got %q, want %q", got, withheld)
 	}

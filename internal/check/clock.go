@@ -14,9 +14,9 @@ const maxClockSkew = time.Minute
 
 // clockSkew is how far a server's clock is ahead of this machine's: the Date of its response, compared with the middle between
 // request and response. A Date has no fraction of a second (RFC 9110 section 5.6.7), so on average it is half a second late. The
-// result is nil if date is not valid.
-func clockSkew(date string, sent, received time.Time) *time.Duration {
-	remote, err := http.ParseTime(date)
+// result is nil if serverDate is not valid.
+func clockSkew(serverDate string, sent, received time.Time) (serverAhead *time.Duration) {
+	remote, err := http.ParseTime(serverDate)
 	if err != nil {
 		return nil
 	}

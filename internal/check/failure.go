@@ -86,7 +86,7 @@ func (p *serverProbe) proxyFailure(err error, isTimeout bool) Step {
 }
 
 // blameMistypedURL returns a failed step with a probable typing error in the server's URL as its first cause.
-func (s Server) blameMistypedURL(step Step) Step {
+func (s TestedServer) blameMistypedURL(step Step) Step {
 	isServers := step.Cause == CauseConfiguration || step.Cause == CauseNetwork || step.Cause == s.Cause
 	if s.Intended != "" && isServers {
 		step.Text = s.Variable + " is probably mistyped: " + step.Text
@@ -126,7 +126,7 @@ func (c *checker) describeUntrusted(leaf *x509.Certificate, now time.Time) strin
 		issuer = "itself"
 	}
 	return fmt.Sprintf("issued by %s for %s, valid from %s to %s (this machine's clock says %s UTC)",
-		issuer, cmp.Or(strings.Join(c.redact.sanitizeNames(leaf.DNSNames), ", "), "no host name"), formatDate(leaf.NotBefore), formatDate(leaf.NotAfter), now.UTC().Format(time.DateTime))
+		issuer, cmp.Or(strings.Join(c.redact.sanitizeNames(leaf.DNSNames), ", "), "no host name"), formatUTCDate(leaf.NotBefore), formatUTCDate(leaf.NotAfter), now.UTC().Format(time.DateTime))
 }
 
-func formatDate(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+func formatUTCDate(t time.Time) string { return t.UTC().Format(time.DateOnly) }

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// File is one that the broker reads.
-type File struct {
+// TestedFile is one that the broker reads.
+type TestedFile struct {
 	Path   string
 	Secret bool // should not be world-readable
 }
@@ -29,7 +29,7 @@ func (c *checker) checkFiles() {
 	var readable, problems, warnings []string
 	unusable := map[string]bool{} // reading a pipe would block
 	for _, file := range c.Files {
-		if problem := FileProblem(file.Path); problem != "" {
+		if problem := TextFileProblem(file.Path); problem != "" {
 			unusable[file.Path] = true
 			problems = append(problems, problem)
 			continue
@@ -56,7 +56,7 @@ func (c *checker) checkFiles() {
 		c.redact.addSecret(set.ID.Reveal())
 		c.redact.addSecret(set.Secret.Reveal())
 	}
-	result := Passed(cmp.Or(joinFirst(readable), "none: the credentials are in the environment"), warnings...)
+	result := Passed(cmp.Or(joinFirstAndMore(readable), "none: the credentials are in the environment"), warnings...)
 	switch {
 	case len(c.Accounts) == 0:
 		result = Failed(CauseConfiguration, "no-account", "there is no account in ETRUSTED_ACCOUNTS_DIR", "Create a directory for each account in it, with the files client_id and client_secret.")
@@ -65,17 +65,17 @@ func (c *checker) checkFiles() {
 		if runtime.GOOS == "windows" {
 			advice = `Correct the file or the path to it. The account that runs the broker must be able to read it: icacls FILE shows who can, and icacls FILE /grant "NT SERVICE\etrusted-broker:R" lets the service.`
 		}
-		result = Failed(CauseConfiguration, "unusable-file", joinFirst(problems), advice)
+		result = Failed(CauseConfiguration, "unusable-file", joinFirstAndMore(problems), advice)
 		result.Warnings = warnings
 	}
 	c.finishStep(Step{Name: "files"}, began, result)
 }
 
-// FileProblem says why the broker cannot use a text file, or returns "" if nothing is known against it. It never blocks. It
+// TextFileProblem says why the broker cannot use a text file, or returns "" if nothing is known against it. It never blocks. It
 // names a path that does not exist only if its directory does: otherwise the path may be a misplaced secret.
-func FileProblem(path string) string {
+func TextFileProblem(path string) (problem string) {
 	info, err := os.Stat(path)
-	part, isDirectory := existingPart(path)
+	part, isDirectory := nearestExistingParent(path)
 	switch {
 	case err != nil && part == "":
 		return "file not found (the path is hidden, it may be the secret)"
@@ -90,7 +90,7 @@ func FileProblem(path string) string {
 	}
 	file, err := os.Open(path) //nolint:gosec // G304: the operator's own configuration names the path.
 	if err != nil {
-		return path + " is not readable for this user" + describeOwner(info)
+		return path + " is not readable for this user" + describeOwnerAndProcessUser(info)
 	}
 	defer func() { _ = file.Close() }() // only read from
 	mark := make([]byte, 2)
@@ -100,9 +100,9 @@ func FileProblem(path string) string {
 	return ""
 }
 
-// describeOwner compares mode and owner of a file with the user of this process, where files have them: in package syscall, the
-// type of info.Sys differs from system to system, but on each Unix it has these fields.
-func describeOwner(info fs.FileInfo) string {
+// describeOwnerAndProcessUser compares mode and owner of a file with the user of this process, where files have them; empty
+// elsewhere. In package syscall, the type of info.Sys differs from system to system, but on each Unix it has these fields.
+func describeOwnerAndProcessUser(info fs.FileInfo) (suffix string) {
 	system := reflect.Indirect(reflect.ValueOf(info.Sys()))
 	if system.Kind() != reflect.Struct || !system.FieldByName("Uid").IsValid() {
 		return ""
@@ -111,23 +111,23 @@ func describeOwner(info fs.FileInfo) string {
 		info.Mode().Perm(), system.FieldByName("Uid"), system.FieldByName("Gid"), os.Geteuid(), os.Getegid())
 }
 
-// existingPart returns what exists of the directories of a path; empty if that is only the root or the working directory, in which
-// every secret is that looks like a path.
-func existingPart(path string) (part string, isDirectory bool) {
-	for part = filepath.Dir(filepath.Clean(path)); part != filepath.Dir(part); part = filepath.Dir(part) {
-		if info, err := os.Stat(part); err == nil {
-			return part, info.IsDir()
+// nearestExistingParent returns the deepest directory of a path that exists; empty if that is only the root or the working
+// directory, in which every secret is that looks like a path.
+func nearestExistingParent(path string) (parent string, isDirectory bool) {
+	for parent = filepath.Dir(filepath.Clean(path)); parent != filepath.Dir(parent); parent = filepath.Dir(parent) {
+		if info, err := os.Stat(parent); err == nil {
+			return parent, info.IsDir()
 		}
 	}
 	return "", false
 }
 
-// limitList returns the first texts, at most maxListItems, and how many more there are.
-func limitList(all []string) []string {
+// firstAndMore returns the first texts, at most maxListItems, and how many more there are.
+func firstAndMore(all []string) []string {
 	if more := len(all) - maxListItems; more > 0 {
 		return append(slices.Clone(all[:maxListItems]), fmt.Sprintf("and %d more", more))
 	}
 	return all
 }
 
-func joinFirst(all []string) string { return strings.Join(limitList(all), ", ") }
+func joinFirstAndMore(all []string) string { return strings.Join(firstAndMore(all), ", ") }

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestFileProblem(t *testing.T) {
+func TestTextFileProblem(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	write := func(name, content string, mode os.FileMode) string {
@@ -42,7 +42,7 @@ func TestFileProblem(t *testing.T) {
 		"./CANARY":                              hiddenPath,
 		"CANARY":                                hiddenPath,
 	} {
-		got := FileProblem(path)
+		got := TextFileProblem(path)
 		if want == "" && got != "" || !strings.HasSuffix(got, want) || strings.Contains(got, "CANARY") {
 			t.Errorf("%s: got %q, want %q", path, got, want)
 		}
@@ -53,7 +53,7 @@ func TestFileProblem(t *testing.T) {
 		t.Skip("this user can read every file")
 	}
 	for _, part := range []string{closed + " is not readable for this user", ", it belongs to uid ", ", and this process runs as uid ", "its mode is 0000"} {
-		if got := FileProblem(closed); !strings.Contains(got, part) {
+		if got := TextFileProblem(closed); !strings.Contains(got, part) {
 			t.Errorf("got %q, want %q in it", got, part)
 		}
 	}
@@ -62,7 +62,7 @@ func TestFileProblem(t *testing.T) {
 func TestJoinFirst(t *testing.T) {
 	t.Parallel()
 	for want, all := range map[string][]string{"": nil, "a, b, c, d, e, f, g, h": strings.Split("abcdefgh", ""), "a, b, c, d, e, f, g, h, and 2 more": strings.Split("abcdefghij", "")} {
-		if got := joinFirst(all); got != want {
+		if got := joinFirstAndMore(all); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}

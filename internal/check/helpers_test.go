@@ -33,11 +33,11 @@ func eTrusted(t *testing.T, server *fakeetrusted.Server) Config {
 	port := serve(t, server)
 	return Config{
 		Configuration: Passed("settings are valid"),
-		Login:         Server{Name: "login server", Variable: "TOKEN_URL", URL: parse(t, "http://login.example:"+port+"/oauth/token"), Transport: &http.Transport{DialContext: resolvingDialer(t, hosts).DialContext}, Cause: CauseLoginServer, OtherServer: CauseConfiguration},
-		API:           Server{Name: "API", Variable: "API_URL", URL: parse(t, "http://api.example:"+port), Transport: &http.Transport{DialContext: resolvingDialer(t, hosts).DialContext}, Cause: CauseAPI, OtherServer: CauseConfiguration},
+		Login:         TestedServer{Name: "login server", Variable: "TOKEN_URL", URL: parse(t, "http://login.example:"+port+"/oauth/token"), Transport: &http.Transport{DialContext: resolvingDialer(t, hosts).DialContext}, Cause: CauseLoginServer, OtherServer: CauseConfiguration},
+		API:           TestedServer{Name: "API", Variable: "API_URL", URL: parse(t, "http://api.example:"+port), Transport: &http.Transport{DialContext: resolvingDialer(t, hosts).DialContext}, Cause: CauseAPI, OtherServer: CauseConfiguration},
 		Proxy:         func(*http.Request) (*url.URL, error) { return nil, nil },
 		Audience:      "https://api.etrusted.com",
-		Accounts: []Account{{"default", tokensource.CredentialSource{
+		Accounts: []TestedAccount{{"default", tokensource.CredentialSource{
 			ID:     tokensource.CredentialField{Name: "ID", Value: tokensource.NewSecret(fakeetrusted.DefaultClientID)},
 			Secret: tokensource.CredentialField{Name: "SECRET", Value: tokensource.NewSecret(fakeetrusted.DefaultClientSecret)},
 		}}},

@@ -19,19 +19,19 @@ type redactor struct {
 const (
 	// withheld replaces a text that contains a secret.
 	withheld = "(withheld: it contains a secret)"
-	// maxNameLength bounds the length of one name.
-	maxNameLength = 80
+	// maxPeerNameLength bounds the length of one name.
+	maxPeerNameLength = 80
 )
 
 var (
-	// notInNames matches what is not in host names, URLs, scopes and roles.
-	notInNames      = regexp.MustCompile(`[^A-Za-z0-9.*_:/@-]+`)
-	notAlphanumeric = regexp.MustCompile(`[^a-z0-9]+`)
+	// notInPeerNames matches what is not in host names, URLs, scopes and roles.
+	notInPeerNames       = regexp.MustCompile(`[^A-Za-z0-9.*_:/@-]+`)
+	notLowerAlphanumeric = regexp.MustCompile(`[^a-z0-9]+`)
 )
 
-// alphanumeric returns the letters and digits of a text in lower case: what remains of it after any sanitizing.
-func alphanumeric(text string) string {
-	return notAlphanumeric.ReplaceAllString(strings.ToLower(text), "")
+// lowerAlphanumeric returns the letters and digits of a text in lower case: what remains of it after any sanitizing.
+func lowerAlphanumeric(text string) string {
+	return notLowerAlphanumeric.ReplaceAllString(strings.ToLower(text), "")
 }
 
 func (r *redactor) addSecret(secret string) {
@@ -39,7 +39,7 @@ func (r *redactor) addSecret(secret string) {
 		secret, url.QueryEscape(secret), hex.EncodeToString([]byte(secret)),
 		base64.StdEncoding.EncodeToString([]byte(secret)), base64.RawURLEncoding.EncodeToString([]byte(secret)),
 	} {
-		if form = alphanumeric(form); form != "" {
+		if form = lowerAlphanumeric(form); form != "" {
 			r.forms = append(r.forms, form)
 		}
 	}
@@ -47,19 +47,19 @@ func (r *redactor) addSecret(secret string) {
 
 // sanitizeNames sanitizes a list of names. A secret may be split over several, so the whole list is checked too.
 func (r *redactor) sanitizeNames(names []string) []string {
-	text, clean := alphanumeric(strings.Join(names, "")), []string{}
+	text, clean := lowerAlphanumeric(strings.Join(names, "")), []string{}
 	if slices.ContainsFunc(r.forms, func(form string) bool { return strings.Contains(text, form) }) {
 		return append(clean, withheld)
 	}
 	for _, name := range names {
-		name = notInNames.ReplaceAllString(name, "-")
-		if len(name) > maxNameLength {
-			name = name[:maxNameLength] + "..."
+		name = notInPeerNames.ReplaceAllString(name, "-")
+		if len(name) > maxPeerNameLength {
+			name = name[:maxPeerNameLength] + "..."
 		}
-		if alphanumeric(name) == "" {
+		if lowerAlphanumeric(name) == "" {
 			name = "(no name)"
 		}
 		clean = append(clean, name)
 	}
-	return limitList(clean)
+	return firstAndMore(clean)
 }

@@ -25,7 +25,7 @@ const (
 
 // serverProbe sends requests to a server. The first reports the steps of its connection: DNS and TCP are those of a proxy, if any.
 type serverProbe struct {
-	Server
+	TestedServer
 	*checker
 	proxy *url.URL // nil for a direct connection
 	down  string   // why no more requests are sent; empty if they are
@@ -39,12 +39,12 @@ type serverProbe struct {
 }
 
 // probeFor returns the probe of a server. All accounts with that server share it.
-func (c *checker) probeFor(s Server) *serverProbe {
+func (c *checker) probeFor(s TestedServer) *serverProbe {
 	key := s.Name + " " + s.URL.String()
 	if p := c.probes[key]; p != nil {
 		return p
 	}
-	p := &serverProbe{Server: s, checker: c}
+	p := &serverProbe{TestedServer: s, checker: c}
 	p.proxy, _ = c.Proxy(&http.Request{Method: http.MethodGet, URL: s.URL, Header: http.Header{}}) // an invalid variable means none
 	expect := func(name, target string) {
 		p.pending = append(p.pending, Step{Name: p.Name + ": " + name, Target: target})
@@ -93,7 +93,7 @@ func (p *serverProbe) trace() *httptrace.ClientTrace {
 				for _, address := range info.Addrs {
 					addresses = append(addresses, address.String())
 				}
-				p.passStep(stepDNS, p.firstHop().Hostname()+" is at "+joinFirst(addresses))
+				p.passStep(stepDNS, p.firstHop().Hostname()+" is at "+joinFirstAndMore(addresses))
 			}
 		},
 		ConnectStart: func(_, _ string) { p.passStep(stepDNS, p.firstHop().Hostname()+" is an IP address") },
@@ -105,7 +105,7 @@ func (p *serverProbe) trace() *httptrace.ClientTrace {
 		TLSHandshakeStart: func() { p.passStep(stepProxy, "tunnel to "+hostPort(p.URL)) },
 		TLSHandshakeDone: func(state tls.ConnectionState, err error) {
 			if err == nil {
-				text := tls.VersionName(state.Version) + ", certificate valid until " + formatDate(state.PeerCertificates[0].NotAfter)
+				text := tls.VersionName(state.Version) + ", certificate valid until " + formatUTCDate(state.PeerCertificates[0].NotAfter)
 				p.passStep(stepTLS, text)
 				p.passStep(stepProxyTLS, text)
 			}
@@ -128,7 +128,7 @@ func (p *serverProbe) passStep(name, text string) {
 }
 
 // runStep runs a step that sends a request for an account, unless the server is down.
-func (p *serverProbe) runStep(step Step, account Account, send func() Step) (result Step) {
+func (p *serverProbe) runStep(step Step, account TestedAccount, send func() Step) (result Step) {
 	began := time.Now()
 	if p.down == "" {
 		result = p.blameMistypedURL(send())
