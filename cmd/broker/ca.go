@@ -27,7 +27,7 @@ func caCommand(_ context.Context, i invocation) error {
 	if err := i.printProblems(problems); err != nil {
 		return err
 	}
-	ca, err := server.OpenCA(c)
+	ca, err := server.OpenOrCreateCA(c)
 	if err != nil {
 		return i.printProblems([]config.Error{{Variable: "BROKER_INTERCEPT_CA_DIR", Message: err.Error()}})
 	}

@@ -166,7 +166,7 @@ func (l listenAddress) tryListen(ctx context.Context) (mayBeTaken bool, err erro
 
 // identifyApp identifies a broker by its response to a request for an unknown account.
 func identifyApp(ctx context.Context, l listenAddress) (program string, isBroker bool) {
-	_, header, body, err := l.get(ctx, server.CheckProbePath, 64<<10)
+	_, header, body, err := l.get(ctx, server.UncountedCheckPath, 64<<10)
 	var alert *net.OpError
 	switch {
 	case l.needsClientCert && errors.As(err, &alert) && alert.Op == "remote error": // a TLS alert

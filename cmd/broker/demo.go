@@ -72,7 +72,7 @@ func exampleRequests(curl, url string) string {
 }
 
 func (i invocation) printIntroduction(c config.Config, fake string, l server.Listeners) {
-	usage := server.ConnectionInfo(c, l.App[0])
+	usage := server.ConnectionInfoWithoutKey(c, l.App[0])
 	callers, _, _ := examineCallers(c) // the broker has started with them
 	curl := usage.Curl + server.CurlAccessKeyOption(c, callers.Callers)
 	printLine(i.stdout, `
@@ -94,7 +94,7 @@ Tokens live %[2]v here. To watch one being refreshed, open the status page in a 
 or ask for the same facts:
 
   %[3]s http://%[1]s/status.json
-  %[3]s http://%[1]s/metrics`, server.LocalAddress(l.Admin), demoTokenLifetime, server.CurlCommand)
+  %[3]s http://%[1]s/metrics`, server.LocalDialAddress(l.Admin), demoTokenLifetime, server.CurlCommand)
 	}
 	printLine(i.stdout, "\nCtrl-C ends it.\n")
 }

@@ -90,7 +90,7 @@ func runCommand(ctx context.Context, i invocation) error {
 	case err != nil:
 		return err
 	}
-	url := server.ConnectionInfo(c, listeners.App[0]).URL
+	url := server.ConnectionInfoWithoutKey(c, listeners.App[0]).URL
 	command.set(url, "ETRUSTED_API_URL")
 	command.set(url+"/oauth/token", "ETRUSTED_TOKEN_URL")
 	if options.intercept {

@@ -72,7 +72,7 @@ func installService(_ context.Context, i invocation) error {
 		}
 		args = append(args, "-env-file", file)
 	}
-	return winservice.Install(program, args, c.ShutdownGrace+server.StopMargin)
+	return winservice.Install(program, args, c.ShutdownGrace+server.StopTimeBeyondGrace)
 }
 
 // runService is the process that Windows starts. Whatever it has to say is an event, also about its arguments.
@@ -86,6 +86,6 @@ func (i invocation) runService() error {
 		if err != nil {
 			return i.reportError(err)
 		}
-		return i.reportError(i.serve(ctx, c, nil, func(server.Listeners) { running(c.ShutdownGrace + server.StopMargin) }))
+		return i.reportError(i.serve(ctx, c, nil, func(server.Listeners) { running(c.ShutdownGrace + server.StopTimeBeyondGrace) }))
 	}, exitFailure)
 }

@@ -16,7 +16,7 @@ func TestCheckLeavesNoTraceInTheStatus(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))))
 	b.WaitReady()
-	if got := brokertest.Get(t, b.URL+server.CheckProbePath); got.Status != http.StatusNotFound {
+	if got := brokertest.Get(t, b.URL+server.UncountedCheckPath); got.Status != http.StatusNotFound {
 		t.Errorf("got status %d, want 404", got.Status)
 	}
 	b.WaitRecorded()

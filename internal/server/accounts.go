@@ -34,7 +34,7 @@ func (b *broker) newAccounts(toLogin *http.Transport) (*tokensource.Accounts, er
 				URL:       c.TokenURL,
 				Audience:  c.Audience,
 				Scopes:    c.Scopes,
-				Transport: &slowLoginTransport{Transport: toLogin, log: b.log},
+				Transport: &slowLoginLoggingTransport{Transport: toLogin, log: b.log},
 				UserAgent: "etrusted-broker/" + b.build.Version,
 			},
 			Store: store,
@@ -43,14 +43,14 @@ func (b *broker) newAccounts(toLogin *http.Transport) (*tokensource.Accounts, er
 				b.metrics.ObserveRefresh(event)
 				b.pages.ObserveRefresh(event)
 			},
-			OnReload:      func(reload tokensource.CredentialReload) { logReload(b.log, reload) },
+			OnReload:      func(reload tokensource.CredentialReload) { logCredentialReload(b.log, reload) },
 			OnEnvironment: func(account string, inUse, tried tokensource.Environment) { b.servers.set(account, inUse, tried) },
 		},
 		OnAdded: func(account string) {
 			b.log.Info("account added", zap.String("account", account))
 			b.metrics.AddAccount(account)
 			b.warnReadableAccountFiles(account)
-			b.warnMisspeltFiles(filepath.Join(c.AccountsDir, account), accountFiles)
+			b.warnMisspeltFiles(filepath.Join(c.AccountsDir, account), accountFileNames)
 		},
 		OnRemoved: func(account string) {
 			b.log.Info("account removed", zap.String("account", account))
@@ -66,8 +66,8 @@ func (b *broker) tokens(account string) (proxy.TokenSource, bool) {
 	return source, ok
 }
 
-// newStore returns the store for shared tokens, or nil if none is configured.
-func newStore(c config.Config, log *zap.Logger) *redisstore.Store {
+// newTokenStore returns the store for shared tokens, or nil if none is configured.
+func newTokenStore(c config.Config, log *zap.Logger) (storeOrNil *redisstore.Store) {
 	if c.Store == nil {
 		return nil
 	}
@@ -80,53 +80,53 @@ func newStore(c config.Config, log *zap.Logger) *redisstore.Store {
 	})
 }
 
-// accountServers knows the API and the login server of each account. Its methods are safe for concurrent use.
-type accountServers struct {
+// serversByAccount knows the API and the login server of each account. Its methods are safe for concurrent use.
+type serversByAccount struct {
 	api, login *url.URL        // of accounts without their own
 	hosts      *access.Servers // all of them
 	exists     func(account string) bool
 
 	mu       sync.Mutex
-	accounts map[string]accountEnvironments // those that have their own servers
-	apis     map[string]string              // access.CanonicalHost of the APIs in use, by account; without those that use the broker's
+	accounts map[string]usedAndTriedEnvironments // those that have their own servers
+	apis     map[string]string                   // access.CanonicalHost of the APIs in use, by account; without those that use the broker's
 	onChange func(apis, logins []*url.URL)
 }
 
-// accountEnvironments are those of the credentials in use, and of changed ones that are being tried.
-type accountEnvironments struct{ inUse, beingTried tokensource.Environment }
+// usedAndTriedEnvironments are those of the credentials in use, and of changed ones that are being tried.
+type usedAndTriedEnvironments struct{ inUse, beingTried tokensource.Environment }
 
-func (e accountEnvironments) equal(other accountEnvironments) bool {
+func (e usedAndTriedEnvironments) equal(other usedAndTriedEnvironments) bool {
 	return e.inUse.Equal(other.inUse) && e.beingTried.Equal(other.beingTried)
 }
 
-// newAccountServers returns the servers of the environments that were read from files. exists must not wait for a method of them.
-func newAccountServers(c config.Config, exists func(account string) bool, read map[string]tokensource.Environment) *accountServers {
-	s := &accountServers{
+// newServersByAccount returns the servers of the environments that were read from files. exists must not wait for a method of them.
+func newServersByAccount(c config.Config, exists func(account string) bool, fromFiles map[string]tokensource.Environment) *serversByAccount {
+	s := &serversByAccount{
 		api: c.API, login: c.Login, hosts: new(access.Servers), exists: exists,
-		accounts: map[string]accountEnvironments{}, onChange: func(_, _ []*url.URL) {},
+		accounts: map[string]usedAndTriedEnvironments{}, onChange: func(_, _ []*url.URL) {},
 	}
-	for account, environment := range read {
-		s.accounts[account] = accountEnvironments{inUse: environment}
+	for account, environment := range fromFiles {
+		s.accounts[account] = usedAndTriedEnvironments{inUse: environment}
 	}
 	s.update()
 	return s
 }
 
-func (s *accountServers) set(account string, inUse, beingTried tokensource.Environment) {
+func (s *serversByAccount) set(account string, inUse, beingTried tokensource.Environment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if next := (accountEnvironments{inUse, beingTried}); !next.equal(s.accounts[account]) {
+	if next := (usedAndTriedEnvironments{inUse, beingTried}); !next.equal(s.accounts[account]) {
 		s.accounts[account] = next
 		s.update()
 	}
 }
 
-func (s *accountServers) remove(account string) {
+func (s *serversByAccount) remove(account string) {
 	s.set(account, tokensource.Environment{}, tokensource.Environment{})
 }
 
 // watch calls onChange with the servers of the broker and of all accounts, now and after each change.
-func (s *accountServers) watch(onChange func(apis, logins []*url.URL)) {
+func (s *serversByAccount) watch(onChange func(apis, logins []*url.URL)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.onChange = onChange
@@ -134,8 +134,8 @@ func (s *accountServers) watch(onChange func(apis, logins []*url.URL)) {
 }
 
 // update recomputes what depends on accounts.
-func (s *accountServers) update() {
-	maps.DeleteFunc(s.accounts, func(_ string, its accountEnvironments) bool { return its.equal(accountEnvironments{}) })
+func (s *serversByAccount) update() {
+	maps.DeleteFunc(s.accounts, func(_ string, its usedAndTriedEnvironments) bool { return its.equal(usedAndTriedEnvironments{}) })
 	var all []tokensource.Environment
 	s.apis = map[string]string{}
 	for account, its := range s.accounts {
@@ -144,13 +144,13 @@ func (s *accountServers) update() {
 			s.apis[account] = access.CanonicalHost(its.inUse.API.Host)
 		}
 	}
-	apis, logins := serverURLs(all)
+	apis, logins := ownServerURLs(all)
 	apis, logins = append(apis, s.api), append(logins, s.login)
 	s.hosts.Replace(hostsOf(apis), hostsOf(logins))
 	s.onChange(apis, logins)
 }
 
-func serverURLs(environments []tokensource.Environment) (apis, logins []*url.URL) {
+func ownServerURLs(environments []tokensource.Environment) (apis, logins []*url.URL) {
 	for _, environment := range environments {
 		if environment.API != nil {
 			apis = append(apis, environment.API)
@@ -170,7 +170,7 @@ func hostsOf(servers []*url.URL) (hosts []string) {
 }
 
 // accountOf implements proxy.Config.AccountOf.
-func (s *accountServers) accountOf(apiHost string, caller *access.Caller) (account string, ok bool) {
+func (s *serversByAccount) accountOf(apiHost string, caller *access.Caller) (account string, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	uses := func(account string) bool {

@@ -31,7 +31,7 @@ func TestFollowsServersOfAccounts(t *testing.T) {
 	none, qa := tokensource.Environment{}, environment("https://API.qa.example:443", "https://login.qa.example/oauth/token")
 	staging := environment("https://api.staging.example:8443", "")
 	c := config.Config{API: parseURL(t, "https://api.example"), Login: parseURL(t, "https://login.example/oauth/token")}
-	s := newAccountServers(c, func(string) bool { return true }, map[string]tokensource.Environment{"at-start": staging, "without": none})
+	s := newServersByAccount(c, func(string) bool { return true }, map[string]tokensource.Environment{"at-start": staging, "without": none})
 	var reported int
 	s.watch(func(apis, logins []*url.URL) { reported = len(apis) + len(logins) })
 
@@ -84,7 +84,7 @@ func TestAPISelectsAnAccountOfTheCaller(t *testing.T) {
 	own := tokensource.Environment{API: parseURL(t, "https://"+qa)}
 	c := config.Config{API: parseURL(t, "https://"+production), Login: parseURL(t, "https://login.example/oauth/token")}
 	exists := func(account string) bool { return account != "removed" }
-	s := newAccountServers(c, exists, map[string]tokensource.Environment{"qa-1": own, "qa-2": own})
+	s := newServersByAccount(c, exists, map[string]tokensource.Environment{"qa-1": own, "qa-2": own})
 	for _, test := range []struct {
 		accounts []string // of the caller
 		api      string
@@ -110,12 +110,12 @@ func TestAPISelectsAnAccountOfTheCaller(t *testing.T) {
 	}
 }
 
-func policyOf(s *accountServers) *access.Policy { return &access.Policy{Servers: s.hosts} }
+func policyOf(s *serversByAccount) *access.Policy { return &access.Policy{Servers: s.hosts} }
 
 func TestServerURLsAreThoseThatEnvironmentsName(t *testing.T) {
 	t.Parallel()
 	e := tokensource.Environment{API: parseURL(t, "https://api.qa.example"), TokenURL: "https://login.qa.example:8443/oauth/token"}
-	apis, logins := serverURLs([]tokensource.Environment{{Audience: "qa"}, e})
+	apis, logins := ownServerURLs([]tokensource.Environment{{Audience: "qa"}, e})
 	if got, want := hostsOf(apis), []string{"api.qa.example"}; !slices.Equal(got, want) {
 		t.Errorf("got the APIs %q, want %q", got, want)
 	}

@@ -24,8 +24,8 @@ func newAdminServer(handler http.Handler, log *zap.Logger) *http.Server {
 	return &http.Server{Handler: handler, ReadHeaderTimeout: clientHeaderTimeout, IdleTimeout: clientIdleTimeout, MaxHeaderBytes: 64 << 10, ErrorLog: errorLog}
 }
 
-// minAdminConnAge is how long a connection is open before it can be evicted: scrapers and probes need milliseconds.
-const minAdminConnAge = 250 * time.Millisecond
+// minAdminConnAgeToEvict is how long a connection is open before it can be evicted: scrapers and probes need milliseconds.
+const minAdminConnAgeToEvict = 250 * time.Millisecond
 
 // connEvictor limits the number of open connections of an http.Server. Beyond the limit, it closes the oldest one to make room, so that
 // clients that connect and stall do not lock out scrapers and probes.
@@ -46,7 +46,7 @@ func (e *connEvictor) onConnState(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		for !e.admit(conn) {
-			<-time.After(minAdminConnAge / 10)
+			<-time.After(minAdminConnAgeToEvict / 10)
 		}
 	case http.StateClosed:
 		e.mu.Lock()
@@ -60,7 +60,7 @@ func (e *connEvictor) admit(conn net.Conn) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.open) >= e.max {
-		if time.Since(e.open[0].admitted) < minAdminConnAge {
+		if time.Since(e.open[0].admitted) < minAdminConnAgeToEvict {
 			return false
 		}
 		_ = e.open[0].Close() // the server notices, and closes it again
@@ -110,8 +110,9 @@ func (b *broker) adminHandler() http.Handler {
 	return mux
 }
 
-// protectAdmin refuses requests of web pages and for foreign hosts: the pages show no secrets, but are for operators only.
-func protectAdmin(hosts access.Hosts, next http.Handler) http.Handler {
+// refuseWebPagesAndForeignHosts refuses requests of web pages and for foreign hosts: the pages show no secrets, but are for
+// operators only.
+func refuseWebPagesAndForeignHosts(hosts access.Hosts, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)

@@ -17,7 +17,7 @@ func TestWaitingForRoomTakesNoTimeFromAdminConnection(t *testing.T) {
 		for i := range 3 {
 			conn, _ := net.Pipe()
 			evictor.onConnState(conn, http.StateNew)
-			if got, want := time.Since(began), time.Duration(i)*minAdminConnAge; got != want {
+			if got, want := time.Since(began), time.Duration(i)*minAdminConnAgeToEvict; got != want {
 				t.Errorf("connection %d: got it accepted after %v, want %v", i, got, want)
 			}
 		}

@@ -46,7 +46,7 @@ func TestMemoryOfStalledReadersIsBounded(t *testing.T) {
 			t.Cleanup(api.Close)
 			c := loadConfig(t, brokertest.Environ(api.URL))
 			toAPI := newAPIClient(c.API, c, currentLimits(c).idle, new(dialer.TCPDialer))
-			address, inFlight := serveWithSmallBuffers(t, api.URL, toAPI, limits{app: 2 * readers, admin: 4})
+			address, inFlight := serveWithSmallBuffers(t, api.URL, toAPI, connectionLimits{app: 2 * readers, admin: 4})
 
 			before := heapInUse()
 			for range readers {
@@ -88,7 +88,7 @@ func TestMemoryOfStalledHTTP2ReaderIsBounded(t *testing.T) {
 	transport := newHTTP2Transport(new(dialer.TCPDialer), 0)
 	transport.TLSClientConfig.RootCAs = api.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	t.Cleanup(transport.CloseIdleConnections)
-	address, _ := serveWithSmallBuffers(t, api.URL, http2.New(parseURL(t, api.URL), transport, time.Minute), limits{app: 4, admin: 4})
+	address, _ := serveWithSmallBuffers(t, api.URL, http2.New(parseURL(t, api.URL), transport, time.Minute), connectionLimits{app: 4, admin: 4})
 	startStalledReader(t, address, "/long")
 	waitUntilSilent(&sent)
 	if got := sent.Load(); got > maxSent {
@@ -145,7 +145,7 @@ func longContentAPI(t *testing.T, sent *atomic.Int64) http.Handler {
 }
 
 // serveWithSmallBuffers runs a broker, with a token, whose clients can stall after few bytes.
-func serveWithSmallBuffers(t *testing.T, api string, toAPI proxy.RoundTripper, maxConns limits) (address string, inFlight func() int64) {
+func serveWithSmallBuffers(t *testing.T, api string, toAPI proxy.RoundTripper, maxConns connectionLimits) (address string, inFlight func() int64) {
 	t.Helper()
 	c := loadConfig(t, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "ETRUSTED_API_URL="+api, "BROKER_SHUTDOWN_GRACE=0s", "BROKER_REPLAY_401=false"))
 	b := newIdleBroker(t, c, toAPI)

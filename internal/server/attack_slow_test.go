@@ -27,7 +27,7 @@ type attackBubble struct {
 }
 
 // newAttackBubble starts a broker with these limits. api serves the API; nil stands for the fake eTrusted's.
-func newAttackBubble(t *testing.T, maxConns limits, api http.Handler) *attackBubble {
+func newAttackBubble(t *testing.T, maxConns connectionLimits, api http.Handler) *attackBubble {
 	t.Helper()
 	b := &attackBubble{t: t}
 	b.bubble = newBubbleWith(t, fakeetrusted.Options{}, func(s *setup) {
@@ -205,7 +205,7 @@ func TestClosesConnectionsWithIncompleteHeader(t *testing.T) {
 	for _, way := range []string{"no request", "half a request line", "half a header", "slow header"} {
 		t.Run(way, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newAttackBubble(t, limits{app: 1000, admin: 10}, nil)
+				b := newAttackBubble(t, connectionLimits{app: 1000, admin: 10}, nil)
 				began := time.Now()
 				b.attack(b.app, 300, stallingClients[way])
 				synctest.Wait()
@@ -236,7 +236,7 @@ func TestStalledClientsBlockNoOther(t *testing.T) {
 		t.Run(way, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const limit = 16
-				b := newAttackBubble(t, limits{app: limit, admin: 4}, longAPI)
+				b := newAttackBubble(t, connectionLimits{app: limit, admin: 4}, longAPI)
 				b.attack(b.app, 10*limit, stall)
 				for range 20 {
 					// The broker waits a quarter of a second for each client before it disconnects the client, and the app queues
@@ -257,7 +257,7 @@ func TestStalledClientsBlockNoOther(t *testing.T) {
 func TestServesDespite2000SlowClients(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newAttackBubble(t, limits{app: 100, admin: 4}, longAPI)
+		b := newAttackBubble(t, connectionLimits{app: 100, admin: 4}, longAPI)
 		for _, way := range []string{"no request", "half a header", "half a long body", "unread response"} {
 			b.attack(b.app, 500, stallingClients[way])
 		}
@@ -280,7 +280,7 @@ func TestServesDespite2000SlowClients(t *testing.T) {
 func TestSlowAdminClientsBlockNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newAttackBubble(t, limits{app: 16, admin: 4}, nil)
+		b := newAttackBubble(t, connectionLimits{app: 16, admin: 4}, nil)
 		b.attack(b.admin, 100, stallingClients["half a header"])
 		for range 20 {
 			if took, status := b.get(b.admin, "/metrics"); status != http.StatusOK || took > 10*time.Second {
@@ -298,7 +298,7 @@ func TestDoesNotEvictRequestsWaitingForAPI(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const limit, waiting = 16, 6
-		b := newAttackBubble(t, limits{app: limit, admin: 4}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b := newAttackBubble(t, connectionLimits{app: limit, admin: 4}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch r.URL.Path {
 			case "/late":
 				time.Sleep(time.Minute)
@@ -335,7 +335,7 @@ func TestDoesNotEvictUploadsThatAPIReadsSlowly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const limit, size = 16, 1_000_000
-		b := newAttackBubble(t, limits{app: limit, admin: 4}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		b := newAttackBubble(t, connectionLimits{app: limit, admin: 4}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			part := make([]byte, 20_000)
 			for received := 0; ; received += len(part) {
 				if _, err := io.ReadFull(r.Body, part); err != nil {

@@ -17,7 +17,7 @@ func TestSteadyUploadsBlockNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 16
-		b := newAttackBubble(t, limits{app: limit, admin: 4}, longAPI)
+		b := newAttackBubble(t, connectionLimits{app: limit, admin: 4}, longAPI)
 		b.attack(b.app, limit, func(c net.Conn) {
 			_, _ = io.WriteString(c, "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n")
 			go readUntilClosed(c)
@@ -40,7 +40,7 @@ func TestSteadyDownloadsBlockNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 16
-		b := newAttackBubble(t, limits{app: limit, admin: 4}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b := newAttackBubble(t, connectionLimits{app: limit, admin: 4}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			for r.URL.Path == "/long" {
 				if _, err := w.Write(tenKilobytes); err != nil {
 					return

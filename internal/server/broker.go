@@ -29,8 +29,8 @@ type broker struct {
 	log            *zap.Logger
 	store          *redisstore.Store // nil without a token store
 	accounts       *tokensource.Accounts
-	credentials    *appCredentials
-	servers        *accountServers
+	keysAndTLS     *appKeysAndTLSReloader
+	servers        *serversByAccount
 	proxy          *proxy.Proxy
 	metrics        *metrics.Metrics
 	pages          *admin.Handler
@@ -39,12 +39,12 @@ type broker struct {
 	misspelt       sync.Map             // the paths of files with misspelt names that a warning has named
 	app            *http1.Server
 	admin          *http.Server
-	callers        *callerDirectory // nil without BROKER_CALLERS_DIR
+	callers        *callersReloader // nil without BROKER_CALLERS_DIR
 	policy         *access.Policy
 	ca             *localca.CA // nil if CONNECT is not allowed
-	pass           *passThrough
+	pass           *passHostsClient
 	network        *dialer.TCPDialer // opens the connections to the APIs that only accounts have
-	limits         limits
+	limits         connectionLimits
 	denied         throttledRequestLog
 	failed         throttledRequestLog
 	dryRuns        dryRunLog
@@ -63,18 +63,18 @@ type Build struct {
 // newBroker builds the parts of the broker. toAPI and toLogin carry all traffic that leaves this machine. Its errors are
 // config.Errors, except for bugs.
 func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundTripper, toLogin *http.Transport) (*broker, error) {
-	credentials, err := newAppCredentials(c, log)
+	keysAndTLS, err := newAppKeysAndTLSReloader(c, log)
 	if err != nil {
 		return nil, err
 	}
-	b := &broker{build: build, config: c, log: log, credentials: credentials, limits: currentLimits(c), store: newStore(c, log), dryRuns: dryRunLog{log: log, logged: map[string]map[dryRun]bool{}}}
+	b := &broker{build: build, config: c, log: log, keysAndTLS: keysAndTLS, limits: currentLimits(c), store: newTokenStore(c, log), dryRuns: dryRunLog{log: log, logged: map[string]map[dryRunRefusal]bool{}}}
 	b.denied = throttledRequestLog{log: log, message: "requests refused; what follows count is about the last one"}
 	b.failed = throttledRequestLog{log: log, message: "requests to the API failed; what follows count is about the last one"}
 	if b.accounts, err = b.newAccounts(toLogin); err != nil {
 		return nil, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()}
 	}
 	exists := func(account string) bool { _, ok := b.accounts.Source(account); return ok }
-	b.servers = newAccountServers(c, exists, b.accounts.ReadEnvironments())
+	b.servers = newServersByAccount(c, exists, b.accounts.ReadEnvironments())
 	b.metrics = metrics.New(metrics.Config{
 		Version:       build.Version,
 		Revision:      build.Revision,
@@ -89,17 +89,17 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	if c.HasDefaultAccount() {
 		b.metrics.AddAccount(proxy.DefaultAccount)
 	}
-	if b.ca, err = OpenCA(c); err != nil {
+	if b.ca, err = OpenOrCreateCA(c); err != nil {
 		return nil, config.Error{Variable: "BROKER_INTERCEPT_CA_DIR", Message: err.Error()}
 	}
 	if b.callers, err = b.openCallers(); err != nil {
 		return nil, err
 	}
-	hosts := access.NewHosts(append(c.AllowedHosts, listenHosts(c)...)...)
+	hosts := access.NewHosts(append(c.AllowedHosts, specificListenHosts(c)...)...)
 	if b.policy, err = b.newPolicy(hosts); err != nil {
 		return nil, err
 	}
-	b.pass = &passThrough{hosts: b.policy.PassHosts, checked: &dialer.TCPDialer{Refused: ssrf.Refused}, unchecked: new(dialer.TCPDialer)}
+	b.pass = &passHostsClient{hosts: b.policy.PassHosts, checked: &dialer.TCPDialer{Refused: ssrf.Refused}, unchecked: new(dialer.TCPDialer)}
 	b.proxy, err = proxy.New(proxy.Config{
 		Upstream:       c.API,
 		UpstreamClient: toAPI,
@@ -110,11 +110,11 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 		Tokens:         b.tokens,
 		TokenWait:      c.TokenWait,
 		Policy:         b.policy,
-		ClientTrusted:  func(r *http1.Request) bool { return b.credentials.clientTrusted(r.Conn) },
+		ClientTrusted:  func(r *http1.Request) bool { return b.keysAndTLS.clientTrusted(r.Conn) },
 		Identities:     b.clientIdentities,
 		TokenEndpoint:  c.TokenEndpoint,
 		RewriteLinks:   c.RewriteLinks,
-		ExternalScheme: externalScheme(c),
+		ExternalScheme: appListenerScheme(c),
 		TunnelTLS:      b.ca.TLSConfig, // not called without a CA
 		PassThrough:    b.pass,
 		Retry:          c.Replay401,
@@ -127,6 +127,6 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	}
 	b.app = b.newAppServer()
 	b.pages = b.newAdminPages()
-	b.admin = newAdminServer(protectAdmin(hosts, b.adminHandler()), log)
+	b.admin = newAdminServer(refuseWebPagesAndForeignHosts(hosts, b.adminHandler()), log)
 	return b, nil
 }

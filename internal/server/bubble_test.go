@@ -35,7 +35,7 @@ type bubble struct {
 type setup struct {
 	config   config.Config
 	toAPI    *http1.Client
-	limits   limits
+	limits   connectionLimits
 	serveAPI func(net.Listener)
 }
 
@@ -80,7 +80,7 @@ func newBubbleWith(t *testing.T, options fakeetrusted.Options, change func(*setu
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.limits != (limits{}) {
+	if s.limits != (connectionLimits{}) {
 		b.broker.limits = s.limits
 	}
 	transport := &http.Transport{DialContext: b.app.Dial, MaxIdleConnsPerHost: 100}

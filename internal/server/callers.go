@@ -19,8 +19,8 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// callerDirectory keeps the callers in BROKER_CALLERS_DIR up to date.
-type callerDirectory struct {
+// callersReloader keeps the callers in BROKER_CALLERS_DIR up to date.
+type callersReloader struct {
 	broker        *broker
 	directory     *callers.Directory
 	callers       *access.Callers
@@ -42,7 +42,7 @@ func OpenCallers(c config.Config) (*callers.Directory, callers.Reading, error) {
 }
 
 // openCallers reads the callers; nil if none are configured.
-func (b *broker) openCallers() (*callerDirectory, error) {
+func (b *broker) openCallers() (*callersReloader, error) {
 	if b.config.CallersDir == "" {
 		return nil, nil
 	}
@@ -50,14 +50,14 @@ func (b *broker) openCallers() (*callerDirectory, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &callerDirectory{broker: b, directory: directory, callers: access.NewCallers(), reloadTrigger: filewatch.NewTrigger()}
+	d := &callersReloader{broker: b, directory: directory, callers: access.NewCallers(), reloadTrigger: filewatch.NewTrigger()}
 	d.current.Store(new(callers.Reading))
 	d.use(reading)
 	return d, nil
 }
 
 // run reads the directory whenever it changes or a caller's access ends, and then calls onReload, until ctx is done. d may be nil.
-func (d *callerDirectory) run(ctx context.Context, onReload func()) {
+func (d *callersReloader) run(ctx context.Context, onReload func()) {
 	if d == nil {
 		return
 	}
@@ -76,7 +76,7 @@ func (d *callerDirectory) run(ctx context.Context, onReload func()) {
 }
 
 // use makes the callers of a reading those in use.
-func (d *callerDirectory) use(reading callers.Reading) {
+func (d *callersReloader) use(reading callers.Reading) {
 	b, last := d.broker, d.current.Swap(&reading)
 	d.callers.Replace(reading.Callers...) // first: revocation must not wait for the log
 	d.awaitExpiry(reading.Callers)
@@ -87,7 +87,7 @@ func (d *callerDirectory) use(reading callers.Reading) {
 			b.warnReadableFiles(d.directory.KeyFile(caller.Name))
 			b.log.Info("caller added", zap.String("caller", caller.Name))
 		}
-		b.warnMisspeltFiles(filepath.Join(b.config.CallersDir, caller.Name), callerFiles)
+		b.warnMisspeltFiles(filepath.Join(b.config.CallersDir, caller.Name), callerFileNames)
 	}
 	for _, caller := range last.Callers {
 		if d.callers.WithName(caller.Name) == nil {
@@ -109,7 +109,7 @@ func (d *callerDirectory) use(reading callers.Reading) {
 }
 
 // awaitExpiry makes run read again as soon as the access of the next caller ends.
-func (d *callerDirectory) awaitExpiry(all []*access.Caller) {
+func (d *callersReloader) awaitExpiry(all []*access.Caller) {
 	var next time.Time
 	for _, caller := range all {
 		if at := caller.Expires; at.After(time.Now()) && (next.IsZero() || at.Before(next)) {
@@ -172,7 +172,7 @@ func (b *broker) clientIdentities(r *http1.Request) []string {
 // ServeHTTP1 implements http1.Handler. It closes a connection after the response if the next request on it could be refused: if the
 // client's certificate would expire while the connection is idle, or if it (or the user) has ceased to be a caller's.
 func (b *broker) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
-	if b.credentials.expiresWhileIdle(r.Conn) {
+	if b.keysAndTLS.expiresWhileIdle(r.Conn) {
 		w.Close = true
 	}
 	identities := b.clientIdentities(r)

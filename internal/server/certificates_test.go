@@ -21,7 +21,7 @@ func TestChainExpiresWithItsFirstCertificate(t *testing.T) {
 		return all
 	}
 	for name, chain := range map[string][]*x509.Certificate{"client": chain(1, 2, 3), "intermediate": chain(3, 1, 2), "CA": chain(3, 2, 1)} {
-		if got, want := expiryOf(chain), epoch.AddDate(0, 0, 1); !got.Equal(want) {
+		if got, want := earliestExpiry(chain), epoch.AddDate(0, 0, 1); !got.Equal(want) {
 			t.Errorf("%s: got %v, want %v", name, got, want)
 		}
 	}

@@ -16,9 +16,9 @@ import (
 // The words of commands to paste into a shell. On Windows that is PowerShell, where curl is another command.
 var (
 	// CurlCommand is the name of curl.
-	CurlCommand       = shellWord("curl", "curl.exe")
-	firstLineCommand  = shellWord("head -n 1", "Get-Content -TotalCount 1")
-	accessKeyVariable = shellWord("$BROKER_ACCESS_KEY", "$env:BROKER_ACCESS_KEY")
+	CurlCommand            = shellWord("curl", "curl.exe")
+	firstLineCommand       = shellWord("head -n 1", "Get-Content -TotalCount 1")
+	accessKeyShellVariable = shellWord("$BROKER_ACCESS_KEY", "$env:BROKER_ACCESS_KEY")
 )
 
 func shellWord(posix, powerShell string) string {
@@ -28,9 +28,9 @@ func shellWord(posix, powerShell string) string {
 	return posix
 }
 
-// ConnectionInfo returns how apps on this machine call the broker on one of its listeners. Curl lacks the access key.
-func ConnectionInfo(c config.Config, app net.Listener) admin.ConnectionInfo {
-	curl, host := CurlCommand, LocalAddress(app)
+// ConnectionInfoWithoutKey returns how apps on this machine call the broker on one of its listeners. Curl lacks the access key.
+func ConnectionInfoWithoutKey(c config.Config, app net.Listener) admin.ConnectionInfo {
+	curl, host := CurlCommand, LocalDialAddress(app)
 	if app.Addr().Network() == "unix" {
 		curl, host = CurlCommand+" --unix-socket "+host, "localhost"
 	}
@@ -40,7 +40,7 @@ func ConnectionInfo(c config.Config, app net.Listener) admin.ConnectionInfo {
 	if c.TLSClientCAFile != "" {
 		curl += " --cert CERTIFICATE --key KEY"
 	}
-	return admin.ConnectionInfo{API: c.APIURL, URL: externalScheme(c) + "://" + host, Curl: curl}
+	return admin.ConnectionInfo{API: c.APIURL, URL: appListenerScheme(c) + "://" + host, Curl: curl}
 }
 
 // connectionInfoWithKey returns how apps call the broker, with an access key if they need one.
@@ -54,8 +54,8 @@ func (b *broker) connectionInfoWithKey() *admin.ConnectionInfo {
 	return &info
 }
 
-// LocalAddress returns the address at which programs on this machine reach a listener.
-func LocalAddress(l net.Listener) string {
+// LocalDialAddress returns the address at which programs on this machine reach a listener.
+func LocalDialAddress(l net.Listener) (hostPortOrPath string) {
 	address := l.Addr().String()
 	if tcp, ok := l.Addr().(*net.TCPAddr); ok && tcp.IP.IsUnspecified() { // not an address that every client accepts
 		address = "localhost" + address[strings.LastIndex(address, ":"):]
@@ -76,7 +76,7 @@ func CurlAccessKeyOption(c config.Config, callers []*access.Caller) string {
 	case c.AccessKeyFile != "":
 		return curlKeyFileOption(c.AccessKeyFile)
 	case !c.AccessKey.Equal(tokensource.Secret{}):
-		return ` -H "Authorization: Bearer ` + accessKeyVariable + `"`
+		return ` -H "Authorization: Bearer ` + accessKeyShellVariable + `"`
 	default:
 		return ""
 	}

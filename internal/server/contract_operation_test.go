@@ -22,7 +22,7 @@ func TestContract23TheLongestStalledMakesRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 4
-		b := newAttackBubble(t, limits{app: limit, admin: 4}, nil)
+		b := newAttackBubble(t, connectionLimits{app: limit, admin: 4}, nil)
 		closed := make(chan int, limit)
 		for i := range limit {
 			b.attack(b.app, 1, func(conn net.Conn) {
@@ -44,7 +44,7 @@ func TestContract23TheLongestStalledMakesRoom(t *testing.T) {
 			t.Error("no connection was closed, want the oldest")
 		}
 	})
-	if got := limitsFor(1_000_000, 1<<62, connectionMemory).app; got != 2048 {
+	if got := limitsFor(1_000_000, 1<<62, memoryPerAppConnection).app; got != 2048 {
 		t.Errorf("got %d connections at most, want 2,048", got)
 	}
 }

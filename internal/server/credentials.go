@@ -21,8 +21,8 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// appCredentials are the access keys and TLS certificates of the app's listener, which are reloaded when their files change.
-type appCredentials struct {
+// appKeysAndTLSReloader has the access keys and TLS certificates of the app's listener, which are reloaded when their files change.
+type appKeysAndTLSReloader struct {
 	log           *zap.Logger
 	keys          *access.Keys // nil without an access key
 	keyFile       string       // empty if the keys cannot change
@@ -33,8 +33,8 @@ type appCredentials struct {
 	lastErrors    map[string]string // by message: the same error is logged once
 }
 
-func newAppCredentials(c config.Config, log *zap.Logger) (*appCredentials, error) {
-	a := &appCredentials{log: log, keyFile: c.AccessKeyFile, loadTLS: c.LoadTLS, reloadTrigger: filewatch.NewTrigger(), lastErrors: map[string]string{}}
+func newAppKeysAndTLSReloader(c config.Config, log *zap.Logger) (*appKeysAndTLSReloader, error) {
+	a := &appKeysAndTLSReloader{log: log, keyFile: c.AccessKeyFile, loadTLS: c.LoadTLS, reloadTrigger: filewatch.NewTrigger(), lastErrors: map[string]string{}}
 	loaded, err := c.LoadTLS()
 	if err != nil {
 		return nil, err
@@ -51,8 +51,9 @@ func newAppCredentials(c config.Config, log *zap.Logger) (*appCredentials, error
 	return a, nil
 }
 
-// run reloads the files whenever they change, and calls onReload then and when a removed key has ceased to be valid, until ctx is done.
-func (a *appCredentials) run(ctx context.Context, onReload func()) {
+// run reloads the files whenever they change, and calls onReload then and when a removed key has ceased to be valid, until ctx is
+// done.
+func (a *appKeysAndTLSReloader) run(ctx context.Context, onReload func()) {
 	filewatch.WatchDirs(ctx, func() []string { return a.watched }, a.reloadTrigger, func() {
 		a.reloadKeys()
 		a.reloadTLS()
@@ -69,7 +70,7 @@ func (b *broker) reloadOn(ctx context.Context, signals <-chan os.Signal) {
 		case <-signals:
 			b.log.Info("SIGHUP: reading the credentials, access keys, certificates, accounts and callers again; variables count from the next start")
 			b.accounts.Reread()
-			b.credentials.reloadTrigger.Pull()
+			b.keysAndTLS.reloadTrigger.Pull()
 			if b.callers != nil {
 				b.callers.reloadTrigger.Pull()
 			}
@@ -77,7 +78,7 @@ func (b *broker) reloadOn(ctx context.Context, signals <-chan os.Signal) {
 	}
 }
 
-func (a *appCredentials) reloadKeys() {
+func (a *appKeysAndTLSReloader) reloadKeys() {
 	if a.keyFile == "" || !filewatch.IsSettled(a.keyFile) { // a half-written key would be easier to guess
 		return
 	}
@@ -94,7 +95,7 @@ func revealed(secrets []tokensource.Secret) (texts []string) {
 	return texts
 }
 
-func (a *appCredentials) reloadTLS() {
+func (a *appKeysAndTLSReloader) reloadTLS() {
 	before := a.tls.Load()
 	if before == nil {
 		return
@@ -111,7 +112,7 @@ func (a *appCredentials) reloadTLS() {
 }
 
 // failed reports whether there is an error, and logs it unless it is the one that the last call with the message had.
-func (a *appCredentials) failed(message string, err error) bool {
+func (a *appKeysAndTLSReloader) failed(message string, err error) bool {
 	if err == nil {
 		delete(a.lastErrors, message)
 		return false
@@ -141,7 +142,7 @@ func (c *clientTLSConn) certificateIdentities() []string {
 }
 
 // listener returns l, or a TLS listener on l that uses the current certificates at each handshake.
-func (a *appCredentials) listener(l net.Listener) net.Listener {
+func (a *appKeysAndTLSReloader) listener(l net.Listener) net.Listener {
 	if a.tls.Load() == nil {
 		return l
 	}
@@ -149,7 +150,7 @@ func (a *appCredentials) listener(l net.Listener) net.Listener {
 		MinVersion:         tls.VersionTLS12,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return a.tls.Load(), nil },
 	}
-	return wrappingListener{l, func(accepted net.Conn) net.Conn { return &clientTLSConn{Conn: tls.Server(accepted, tlsConfig)} }}
+	return connWrappingListener{l, func(accepted net.Conn) net.Conn { return &clientTLSConn{Conn: tls.Server(accepted, tlsConfig)} }}
 }
 
 // verifyCertificate reports whether the CAs trust the certificate now. It verifies signatures only after changes and expiry.
@@ -174,17 +175,17 @@ func (c *clientTLSConn) verifyCertificate(roots *x509.CertPool) bool {
 	if err != nil {
 		return false
 	}
-	c.roots, c.validUntil = roots, expiryOf(chains[0])
+	c.roots, c.validUntil = roots, earliestExpiry(chains[0])
 	return true
 }
 
-// expiryOf returns when the first certificate of a chain expires.
-func expiryOf(chain []*x509.Certificate) time.Time {
+// earliestExpiry returns when the first certificate of a chain expires.
+func earliestExpiry(chain []*x509.Certificate) time.Time {
 	return slices.MinFunc(chain, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) }).NotAfter
 }
 
 // clientTrusted reports whether the CAs in use now trust a connection's client certificate, or none is required.
-func (a *appCredentials) clientTrusted(conn net.Conn) bool {
+func (a *appKeysAndTLSReloader) clientTrusted(conn net.Conn) bool {
 	current := a.tls.Load()
 	if current == nil || current.ClientCAs == nil {
 		return true
@@ -194,7 +195,7 @@ func (a *appCredentials) clientTrusted(conn net.Conn) bool {
 }
 
 // expiresWhileIdle reports whether a connection's client certificate is trusted, but expires within the idle timeout.
-func (a *appCredentials) expiresWhileIdle(conn net.Conn) bool {
+func (a *appKeysAndTLSReloader) expiresWhileIdle(conn net.Conn) bool {
 	client, ok := conn.(*clientTLSConn)
 	return ok && a.clientTrusted(conn) && client.roots != nil && time.Until(client.validUntil) < clientIdleTimeout
 }

@@ -15,7 +15,7 @@ import (
 func TestDryRunLogIsBounded(t *testing.T) {
 	t.Parallel()
 	var out brokertest.LogBuffer
-	d := dryRunLog{log: newLogger(&out, zapcore.InfoLevel, "json"), logged: map[string]map[dryRun]bool{}}
+	d := dryRunLog{log: newLogger(&out, zapcore.InfoLevel, "json"), logged: map[string]map[dryRunRefusal]bool{}}
 	add := func(caller, path string) {
 		d.add(proxy.RequestRecord{Caller: caller, Method: "GET", Path: path, DryRun: &problem.Problem{Code: "not-in-allow-list"}})
 	}
@@ -24,12 +24,12 @@ func TestDryRunLogIsBounded(t *testing.T) {
 	}
 	const each, tooMany = "the allow list would refuse this operation; logged once", "there are too many operations that the allow list would refuse; further ones are only counted"
 	lines := func(message string) int { return len(out.Lines("BROKER_ALLOW_MODE=warn: " + message)) }
-	if lines(each) != maxDryRunsPerCaller || lines(tooMany) != 1 {
-		t.Errorf("got %d lines and %d about too many, want %d and 1", lines(each), lines(tooMany), maxDryRunsPerCaller)
+	if lines(each) != maxLoggedOperationsPerCaller || lines(tooMany) != 1 {
+		t.Errorf("got %d lines and %d about too many, want %d and 1", lines(each), lines(tooMany), maxLoggedOperationsPerCaller)
 	}
 	add("shop", "/reviews")
 	add("shop", "/reviews")
-	if last := out.Lines("BROKER_ALLOW_MODE=warn: " + each); len(last) != maxDryRunsPerCaller+1 || last[maxDryRunsPerCaller]["caller"] != "shop" {
+	if last := out.Lines("BROKER_ALLOW_MODE=warn: " + each); len(last) != maxLoggedOperationsPerCaller+1 || last[maxLoggedOperationsPerCaller]["caller"] != "shop" {
 		t.Errorf("got %d lines, want one more, of the other caller", len(last))
 	}
 }
@@ -38,7 +38,7 @@ func TestDryRunLogIsBounded(t *testing.T) {
 func TestDryRunLogShowsUnusualPaths(t *testing.T) {
 	t.Parallel()
 	var out brokertest.LogBuffer
-	d := dryRunLog{log: newLogger(&out, zapcore.InfoLevel, "json"), logged: map[string]map[dryRun]bool{}}
+	d := dryRunLog{log: newLogger(&out, zapcore.InfoLevel, "json"), logged: map[string]map[dryRunRefusal]bool{}}
 	for _, path := range []string{"//reviews/" + strings.Repeat("x", 1000), "//another"} {
 		d.add(proxy.RequestRecord{Method: "M\u202e", Path: path, DryRun: &problem.Problem{Code: "not-in-allow-list"}})
 	}
@@ -46,7 +46,7 @@ func TestDryRunLogShowsUnusualPaths(t *testing.T) {
 	if len(lines) != 1 {
 		t.Fatalf("got %d lines, want 1:\n%s", len(lines), out.String())
 	}
-	if path := lines[0]["path"].(string); lines[0]["method"] != "M%E2%80%AE" || !strings.HasPrefix(path, "//reviews/xxx") || len(path) > maxLoggedPath+len("...") {
+	if path := lines[0]["path"].(string); lines[0]["method"] != "M%E2%80%AE" || !strings.HasPrefix(path, "//reviews/xxx") || len(path) > maxLoggedDryRunPath+len("...") {
 		t.Errorf("got %q, want method and path printable and cut", lines[0])
 	}
 }

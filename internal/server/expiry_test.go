@@ -19,7 +19,7 @@ import (
 func TestEndOfAccessIsNoticedAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := &callerDirectory{reloadTrigger: filewatch.NewTrigger()}
+		d := &callersReloader{reloadTrigger: filewatch.NewTrigger()}
 		begin := time.Now()
 		callers := []*access.Caller{
 			{Name: "late", Expires: begin.Add(2 * time.Minute)}, {Name: "soon", Expires: begin.Add(time.Minute)},
@@ -49,8 +49,8 @@ func TestWarnsDailyOfExpiringCertificate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logs := &brokertest.LogBuffer{}
 		expires := time.Now().AddDate(0, 0, 10)
-		b := &broker{log: newLogger(logs, zapcore.InfoLevel, "json"), credentials: new(appCredentials)}
-		b.credentials.tls.Store(&tls.Config{Certificates: []tls.Certificate{{Leaf: &x509.Certificate{NotAfter: expires}}}})
+		b := &broker{log: newLogger(logs, zapcore.InfoLevel, "json"), keysAndTLS: new(appKeysAndTLSReloader)}
+		b.keysAndTLS.tls.Store(&tls.Config{Certificates: []tls.Certificate{{Leaf: &x509.Certificate{NotAfter: expires}}}})
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {

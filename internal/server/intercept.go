@@ -18,16 +18,16 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// interceptedConn is a connection of an app that takes the broker for the API or the login server, because a hosts file, a network
-// alias or the DNS leads these names to it.
-type interceptedConn struct{ *tls.Conn }
+// interceptedTLSConn is a connection of an app that takes the broker for the API or the login server, because a hosts file, a
+// network alias or the DNS leads these names to it.
+type interceptedTLSConn struct{ *tls.Conn }
 
 // unknownSNIErrorText is the text of crypto/tls's error for a handshake without a certificate for the client's SNI. It has no type.
 const unknownSNIErrorText = "tls: no certificates configured"
 
 // interceptedTunnel is for http1.Server.TunnelOf: an intercepted connection is like a tunnel to the host in its SNI.
 func (b *broker) interceptedTunnel(conn net.Conn) any {
-	intercepted, ok := conn.(interceptedConn)
+	intercepted, ok := conn.(interceptedTLSConn)
 	if !ok {
 		return nil
 	}
@@ -54,8 +54,8 @@ func (b *broker) detectLoop(ctx context.Context, api *url.URL) {
 	}
 }
 
-// OpenCA opens the broker's own CA, or creates it, for the hosts of all accounts. It returns nil if none is configured.
-func OpenCA(c config.Config) (*localca.CA, error) {
+// OpenOrCreateCA opens the broker's own CA, or creates it, for the hosts of all accounts. It returns nil if none is configured.
+func OpenOrCreateCA(c config.Config) (caOrNil *localca.CA, err error) {
 	hosts := []string{c.API.Host, c.Login.Host}
 	switch {
 	case c.InterceptCADir == "":
@@ -69,7 +69,7 @@ func OpenCA(c config.Config) (*localca.CA, error) {
 	})
 	var apis, logins []*url.URL
 	if err == nil { // or else the broker does not start; the command ca can do without
-		apis, logins = serverURLs(slices.Collect(maps.Values(accounts.ReadEnvironments())))
+		apis, logins = ownServerURLs(slices.Collect(maps.Values(accounts.ReadEnvironments())))
 	}
 	return localca.OpenForAccounts(c.InterceptCADir, hosts, slices.Concat(hostsOf(apis), hostsOf(logins)))
 }

@@ -25,7 +25,7 @@ type Listeners struct {
 }
 
 // formatListenAddress returns the address of a listener in the form of BROKER_LISTEN, or "off" for nil.
-func formatListenAddress(l net.Listener) string {
+func formatListenAddress(l net.Listener) (addressOrOff string) {
 	if l == nil {
 		return "off"
 	}
@@ -48,14 +48,14 @@ func (l Listeners) addresses() (all []net.Addr) {
 	return all
 }
 
-// wrappingListener wraps the connections that it accepts.
-type wrappingListener struct {
+// connWrappingListener wraps the connections that it accepts.
+type connWrappingListener struct {
 	net.Listener
 	wrap func(net.Conn) net.Conn
 }
 
 // Accept implements net.Listener.
-func (l wrappingListener) Accept() (net.Conn, error) {
+func (l connWrappingListener) Accept() (net.Conn, error) {
 	accepted, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
@@ -74,11 +74,11 @@ func listen(ctx context.Context, c config.Config) (l Listeners, err error) {
 			}
 		}
 	}()
-	if l, err = inheritedListeners(); err != nil {
+	if l, err = takeSystemdListeners(); err != nil {
 		return l, err
 	}
 	if l.App == nil {
-		if l.App, err = listenDualStack(ctx, "BROKER_LISTEN", c.Listen); err != nil {
+		if l.App, err = listenExpandingLocalhost(ctx, "BROKER_LISTEN", c.Listen); err != nil {
 			return l, err
 		}
 	}
@@ -87,12 +87,12 @@ func listen(ctx context.Context, c config.Config) (l Listeners, err error) {
 			return l, config.Error{Variable: "LISTEN_FDS", Message: "a socket with FileDescriptorName=" + interceptSocketName + " " + err.Error()}
 		}
 	} else if c.InterceptListen != "" {
-		if l.Intercept, err = listenDualStack(ctx, "BROKER_INTERCEPT_LISTEN", c.InterceptListen); err != nil {
+		if l.Intercept, err = listenExpandingLocalhost(ctx, "BROKER_INTERCEPT_LISTEN", c.InterceptListen); err != nil {
 			return l, err
 		}
 	}
 	for variable, listeners := range map[string][]net.Listener{"BROKER_LISTEN": l.App, "BROKER_INTERCEPT_LISTEN": l.Intercept} {
-		if isExposed(listeners) && !c.RequiresAuthentication() && !c.UnsafeListen {
+		if isAnyExposed(listeners) && !c.RequiresAuthentication() && !c.UnsafeListen {
 			return l, config.Error{Variable: variable, Message: config.ErrExposedWithoutAuthentication.Error()}
 		}
 	}
@@ -102,17 +102,17 @@ func listen(ctx context.Context, c config.Config) (l Listeners, err error) {
 	return l, err
 }
 
-// isExposed reports whether other machines can reach a listener.
-func isExposed(listeners []net.Listener) bool {
+// isAnyExposed reports whether other machines can reach a listener.
+func isAnyExposed(listeners []net.Listener) bool {
 	return slices.ContainsFunc(listeners, func(l net.Listener) bool {
 		addr, isTCP := l.Addr().(*net.TCPAddr)
 		return isTCP && !addr.IP.IsLoopback()
 	})
 }
 
-// listenDualStack opens the listeners for an address, the value of variable: usually one. Some clients connect to localhost only at
-// 127.0.0.1 and others only at ::1, so the broker listens at both, unless this machine does not have one of them.
-func listenDualStack(ctx context.Context, variable, address string) (all []net.Listener, err error) {
+// listenExpandingLocalhost opens the listeners for an address, the value of variable: usually one. Some clients connect to
+// localhost only at 127.0.0.1 and others only at ::1, so the broker listens at both, unless this machine does not have one of them.
+func listenExpandingLocalhost(ctx context.Context, variable, address string) (all []net.Listener, err error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || !strings.EqualFold(host, "localhost") {
 		listener, err := Listen(ctx, variable, address)
@@ -175,10 +175,10 @@ const (
 	interceptSocketName = "intercept"
 )
 
-// inheritedListeners returns the sockets that systemd passes, if any, and unsets the variables LISTEN_…. It must be called once, before
-// anything else is opened: the descriptors are known by their numbers only. Closing such a listener does not remove the file of a Unix
-// socket, on which systemd keeps listening.
-func inheritedListeners() (l Listeners, err error) {
+// takeSystemdListeners returns the sockets that systemd passes, if any, and unsets the variables LISTEN_…. It must be called once,
+// before anything else is opened: the descriptors are known by their numbers only. Closing such a listener does not remove the file
+// of a Unix socket, on which systemd keeps listening.
+func takeSystemdListeners() (l Listeners, err error) {
 	for _, file := range activation.Files(true) {
 		var listener net.Listener
 		listening := isListeningSocket(file)

@@ -27,7 +27,7 @@ func TestListenHostsAreSpecific(t *testing.T) {
 		{"[::1]:8080", "10.0.0.1:9464", []string{"::1", "10.0.0.1"}},
 	}
 	for _, test := range tests {
-		if got := listenHosts(config.Config{Listen: test.app, AdminListen: test.admin}); !slices.Equal(got, test.want) {
+		if got := specificListenHosts(config.Config{Listen: test.app, AdminListen: test.admin}); !slices.Equal(got, test.want) {
 			t.Errorf("%s and %s: got %q, want %q", test.app, test.admin, got, test.want)
 		}
 	}

@@ -20,7 +20,7 @@ func newLogger(w io.Writer, level zapcore.Level, format string) *zap.Logger {
 	encoding.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 	encoding.EncodeDuration = zapcore.SecondsDurationEncoder
 	encoder := zapcore.NewJSONEncoder(encoding)
-	if format == "console" || format == "" && isTerminal(w) {
+	if format == "console" || format == "" && isCharDevice(w) {
 		encoding.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
 		encoding.EncodeLevel = zapcore.CapitalLevelEncoder
 		encoding.EncodeDuration = zapcore.StringDurationEncoder
@@ -42,7 +42,7 @@ type escapingCore struct{ zapcore.Core }
 
 // With implements zapcore.Core.
 func (c escapingCore) With(fields []zapcore.Field) zapcore.Core {
-	return escapingCore{c.Core.With(escapeFields(fields))}
+	return escapingCore{c.Core.With(escapeFieldsInPlace(fields))}
 }
 
 // Check implements zapcore.Core. The embedded one would pass the entry to itself.
@@ -56,7 +56,7 @@ func (c escapingCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) 
 // Write implements zapcore.Core.
 func (c escapingCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	entry.Message = printable.Escape(entry.Message, maxLogMessage)
-	return c.Core.Write(entry, escapeFields(fields))
+	return c.Core.Write(entry, escapeFieldsInPlace(fields))
 }
 
 // optionalField returns a log field, or none if the value is empty.
@@ -67,8 +67,8 @@ func optionalField(key, value string) zap.Field {
 	return zap.String(key, value)
 }
 
-// escapeFields modifies fields in place: each slice belongs to one line.
-func escapeFields(fields []zapcore.Field) []zapcore.Field {
+// escapeFieldsInPlace modifies fields in place: each slice belongs to one line.
+func escapeFieldsInPlace(fields []zapcore.Field) []zapcore.Field {
 	for i := range fields {
 		if fields[i].Type == zapcore.StringType {
 			fields[i].String = printable.Escape(fields[i].String, maxLogValue)
@@ -77,7 +77,7 @@ func escapeFields(fields []zapcore.Field) []zapcore.Field {
 	return fields
 }
 
-func isTerminal(w io.Writer) bool {
+func isCharDevice(w io.Writer) bool {
 	file, _ := w.(*os.File)
 	info, err := file.Stat() // an error for nil
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
@@ -117,8 +117,8 @@ func logTokenEvent(log *zap.Logger, event tokensource.RefreshEvent) {
 	log.Log(level, failure, fields...)
 }
 
-// logReload writes one line for credentials that changed.
-func logReload(log *zap.Logger, reload tokensource.CredentialReload) {
+// logCredentialReload writes one line for credentials that changed.
+func logCredentialReload(log *zap.Logger, reload tokensource.CredentialReload) {
 	account := zap.String("account", reload.Account)
 	if reload.Outcome == tokensource.ReloadSuccess {
 		log.Info("new credentials are in use", account)

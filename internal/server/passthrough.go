@@ -14,8 +14,8 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// passThrough reaches the hosts in BROKER_PASS_HOSTS. It implements proxy.PassThrough.
-type passThrough struct {
+// passHostsClient reaches the hosts in BROKER_PASS_HOSTS. It implements proxy.PassThrough.
+type passHostsClient struct {
 	hosts access.PassHosts
 	// checked connects to no address that package ssrf refuses. unchecked is for addresses that the configuration contains: of
 	// hosts, and of the proxy in the environment. Neither connects to the broker itself.
@@ -23,7 +23,7 @@ type passThrough struct {
 }
 
 // Dial implements proxy.PassThrough.
-func (p *passThrough) Dial(ctx context.Context, target string) (net.Conn, error) {
+func (p *passHostsClient) Dial(ctx context.Context, target string) (net.Conn, error) {
 	d, _, err := p.dialer(&url.URL{Scheme: "https", Host: target})
 	if err != nil {
 		return nil, err
@@ -33,7 +33,7 @@ func (p *passThrough) Dial(ctx context.Context, target string) (net.Conn, error)
 }
 
 // RoundTrip implements proxy.PassThrough.
-func (p *passThrough) RoundTrip(server *url.URL, r *http1.ClientRequest) (*http1.ClientResponse, error) {
+func (p *passHostsClient) RoundTrip(server *url.URL, r *http1.ClientRequest) (*http1.ClientResponse, error) {
 	d, through, err := p.dialer(server)
 	if err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func (p *passThrough) RoundTrip(server *url.URL, r *http1.ClientRequest) (*http1
 
 // dialer returns the dialer for a server, and the proxy of the environment through which it connects, or nil. The proxy resolves
 // names itself, so behind one only literal addresses can be checked.
-func (p *passThrough) dialer(server *url.URL) (d *dialer.Dialer, through *url.URL, err error) {
+func (p *passHostsClient) dialer(server *url.URL) (d *dialer.Dialer, through *url.URL, err error) {
 	if through, err = http.ProxyFromEnvironment(&http.Request{URL: server}); err != nil {
 		return nil, nil, err
 	}

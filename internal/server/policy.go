@@ -28,8 +28,8 @@ func (b *broker) newPolicy(hosts access.Hosts) (_ *access.Policy, err error) {
 	switch {
 	case b.callers != nil:
 		policy.Callers = b.callers.callers
-	case b.credentials.keys != nil:
-		policy.Callers = access.NewCallers(&access.Caller{Keys: b.credentials.keys})
+	case b.keysAndTLS.keys != nil:
+		policy.Callers = access.NewCallers(&access.Caller{Keys: b.keysAndTLS.keys})
 	}
 	if b.ca != nil {
 		policy.TunnelAllowed = b.ca.AllowsHost
@@ -37,16 +37,16 @@ func (b *broker) newPolicy(hosts access.Hosts) (_ *access.Policy, err error) {
 	return policy, nil
 }
 
-// externalScheme returns the URL scheme of the app's listener.
-func externalScheme(c config.Config) string {
+// appListenerScheme returns the URL scheme of the app's listener.
+func appListenerScheme(c config.Config) string {
 	if c.TLSCertFile != "" {
 		return "https"
 	}
 	return "http"
 }
 
-// listenHosts returns the hosts of the configured listeners, except unspecified addresses: see access.Hosts.
-func listenHosts(c config.Config) []string {
+// specificListenHosts returns the hosts of the configured listeners, except unspecified addresses: see access.Hosts.
+func specificListenHosts(c config.Config) []string {
 	var hosts []string
 	for _, address := range []string{c.Listen, c.AdminListen} {
 		if host, _, err := net.SplitHostPort(address); err == nil && host != "" && !net.ParseIP(host).IsUnspecified() {

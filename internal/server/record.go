@@ -12,18 +12,18 @@ import (
 	"etrusted-broker/proxy/access"
 )
 
-// CheckProbePath is what the check command requests from a running broker: the path of an account that cannot exist, since account
-// names have no capital letters. The broker answers it itself, without a token, and does not count it.
-const CheckProbePath = "/@BROKER-CHECK/"
+// UncountedCheckPath is what the check command requests from a running broker: the path of an account that cannot exist, since
+// account names have no capital letters. The broker answers it itself, without a token, and does not count it.
+const UncountedCheckPath = "/@BROKER-CHECK/"
 
 // recordRequest logs and counts a finished request.
 func (b *broker) recordRequest(record proxy.RequestRecord) {
 	defer b.forgetCallerIfRemoved(record.Caller)
 	b.logRequest(record)
-	if record.Path == CheckProbePath && record.Status == http.StatusNotFound {
+	if record.Path == UncountedCheckPath && record.Status == http.StatusNotFound {
 		return
 	}
-	if reason := refusalReason(record); reason != "" {
+	if reason := brokerRefusalReason(record); reason != "" {
 		b.denied.add(reason, record)
 	}
 	if record.DryRun != nil {
@@ -38,7 +38,7 @@ func (b *broker) recordRequest(record proxy.RequestRecord) {
 		b.metrics.ObserveDenied(record.Caller, string(record.Denied))
 		return
 	}
-	if reason := failureReason(record); reason != "" {
+	if reason := apiFailureReason(record); reason != "" {
 		b.failed.add(reason, record)
 	}
 	local := isLocalResponse(record)
@@ -48,7 +48,7 @@ func (b *broker) recordRequest(record proxy.RequestRecord) {
 		Denied: string(record.Denied), Retry: string(record.Retry),
 		DryRun: record.DryRun != nil, DroppedFields: record.DroppedFields,
 	})
-	if !local && apiHasOperation(record.Status) {
+	if !local && statusMeansOperationExists(record.Status) {
 		b.operations.Add(record.Caller, record.Method, record.Path, time.Now())
 	}
 	if record.Status >= 400 {
@@ -65,9 +65,9 @@ func isLocalResponse(record proxy.RequestRecord) bool {
 	return record.Status != proxy.StatusClientClosedRequest && (record.ProxyError != "" || record.Upstream == 0)
 }
 
-// apiHasOperation reports whether a response with this status means that the API has the operation.
-func apiHasOperation(status int) bool {
-	return status != http.StatusNotFound && status != http.StatusMethodNotAllowed && status != proxy.StatusClientClosedRequest
+// statusMeansOperationExists reports whether a response with this status means that the API has the operation.
+func statusMeansOperationExists(apiStatus int) bool {
+	return apiStatus != http.StatusNotFound && apiStatus != http.StatusMethodNotAllowed && apiStatus != proxy.StatusClientClosedRequest
 }
 
 func (b *broker) countDeniedConnection(reason access.DenialReason) {

@@ -17,7 +17,7 @@ import (
 )
 
 // requestIDGenerator returns the generator of IDs for requests without one; nil if no log line would contain them.
-func requestIDGenerator(c config.Config) func() string {
+func requestIDGenerator(c config.Config) (nilIfNotLogged func() string) {
 	if !c.AccessLog || c.LogLevel > zapcore.InfoLevel {
 		return nil
 	}
@@ -62,8 +62,8 @@ func (b *broker) logRequest(record proxy.RequestRecord) {
 	line.Write(fields...)
 }
 
-// requestLogInterval is the pause between two log lines for the same reason: a client that gets an error often tries again.
-const requestLogInterval = time.Minute
+// sameReasonLogInterval is the pause between two log lines for the same reason: a client that gets an error often tries again.
+const sameReasonLogInterval = time.Minute
 
 // throttledRequestLog logs requests that were refused, or that failed: the first for a reason at once, and the others once a minute.
 // log and message must be set.
@@ -72,10 +72,10 @@ type throttledRequestLog struct {
 	message string
 
 	mu       sync.Mutex
-	unlogged map[string]*unloggedRequests // since the last line, for each reason that has one
+	unlogged map[string]*requestsSinceLogLine // since the last line, for each reason that has one
 }
 
-type unloggedRequests struct {
+type requestsSinceLogLine struct {
 	count int
 	last  proxy.RequestRecord
 }
@@ -106,10 +106,10 @@ func (l *throttledRequestLog) flush(reason string) {
 
 func (l *throttledRequestLog) write(reason string, last proxy.RequestRecord, count int) {
 	if l.unlogged == nil {
-		l.unlogged = map[string]*unloggedRequests{}
+		l.unlogged = map[string]*requestsSinceLogLine{}
 	}
-	l.unlogged[reason] = new(unloggedRequests)
-	time.AfterFunc(requestLogInterval, func() { l.flush(reason) })
+	l.unlogged[reason] = new(requestsSinceLogLine)
+	time.AfterFunc(sameReasonLogInterval, func() { l.flush(reason) })
 	fields := []zap.Field{
 		zap.String("reason", reason), zap.Int("count", count),
 		zap.String("method", printable.Escape(last.Method, maxLoggedMethod)), zap.String("path", last.Path), zap.Int("status", last.Status),
@@ -121,17 +121,18 @@ func (l *throttledRequestLog) write(reason string, last proxy.RequestRecord, cou
 	l.log.Warn(l.message, fields...)
 }
 
-// refusalReason returns why the broker refused a request: the label of the metric, or else the code of its response; "" if it did not.
-func refusalReason(r proxy.RequestRecord) string {
+// brokerRefusalReason returns why the broker refused a request: the label of the metric, or else the code of its response; "" if it
+// did not.
+func brokerRefusalReason(r proxy.RequestRecord) string {
 	if r.Denied == "" && isLocalResponse(r) && r.Problem != nil && r.Status < 500 {
 		return r.Problem.Code
 	}
 	return string(r.Denied)
 }
 
-// failureReason returns why a request to the API failed: the code of the broker's response, or the status of the API's. It returns
-// "" if it did not fail or was not sent: the log already has the reason why there is no token.
-func failureReason(r proxy.RequestRecord) string {
+// apiFailureReason returns why a request to the API failed: the code of the broker's response, or the status of the API's. It
+// returns "" if it did not fail or was not sent: the log already has the reason why there is no token.
+func apiFailureReason(r proxy.RequestRecord) string {
 	switch local := isLocalResponse(r); {
 	case local && r.Problem != nil && (r.Status == 502 || r.Status == 504):
 		return r.Problem.Code
@@ -154,10 +155,10 @@ func (l *oncePerMinute) allow() bool {
 }
 
 const (
-	// maxDryRunsPerCaller is how many operations of a caller are logged: an app can invent new ones without end.
-	maxDryRunsPerCaller = 200
-	// maxLoggedPath is how much of an unusual path is logged.
-	maxLoggedPath = 200
+	// maxLoggedOperationsPerCaller is how many operations of a caller are logged: an app can invent new ones without end.
+	maxLoggedOperationsPerCaller = 200
+	// maxLoggedDryRunPath is how much of an unusual path is logged.
+	maxLoggedDryRunPath = 200
 )
 
 // dryRunLog logs each operation that the allow list would refuse once. log and logged must be set.
@@ -165,7 +166,7 @@ type dryRunLog struct {
 	log *zap.Logger
 
 	mu     sync.Mutex
-	logged map[string]map[dryRun]bool // by caller
+	logged map[string]map[dryRunRefusal]bool // by caller
 }
 
 // forget forgets the operations of a caller.
@@ -175,28 +176,28 @@ func (d *dryRunLog) forget(caller string) {
 	delete(d.logged, caller)
 }
 
-// dryRun is an operation, and the code of the problem that the app would get.
-type dryRun struct{ operation, code string }
+// dryRunRefusal is an operation, and the code of the problem that the app would get.
+type dryRunRefusal struct{ operation, code string }
 
 // add logs a request that was forwarded only because of the dry run, unless its operation is known.
 func (d *dryRunLog) add(r proxy.RequestRecord) {
 	operation, usual := operations.Normalize(r.Method, r.Path)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	logged, current := d.logged[r.Caller], dryRun{operation, r.DryRun.Code}
-	if logged[current] || len(logged) > maxDryRunsPerCaller {
+	logged, current := d.logged[r.Caller], dryRunRefusal{operation, r.DryRun.Code}
+	if logged[current] || len(logged) > maxLoggedOperationsPerCaller {
 		return
 	}
 	if logged == nil {
-		logged = map[dryRun]bool{}
+		logged = map[dryRunRefusal]bool{}
 		d.logged[r.Caller] = logged
 	}
 	logged[current] = true
-	if len(logged) > maxDryRunsPerCaller {
+	if len(logged) > maxLoggedOperationsPerCaller {
 		d.log.Warn("BROKER_ALLOW_MODE=warn: there are too many operations that the allow list would refuse; further ones are only counted", optionalField("caller", r.Caller))
 		return
 	}
-	missing := zap.String("path", printable.Escape(r.Path, maxLoggedPath)) // the first unusual one stands for all
+	missing := zap.String("path", printable.Escape(r.Path, maxLoggedDryRunPath)) // the first unusual one stands for all
 	if usual {
 		missing = zap.String("pattern", operations.Pattern(operation))
 	}

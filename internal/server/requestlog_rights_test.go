@@ -25,7 +25,7 @@ func TestLogsRequestsThatTheAPIRefuses(t *testing.T) {
 				for range 3 {
 					b.do(t, "GET", "/reviews", nil)
 				}
-				time.Sleep(3 * requestLogInterval)
+				time.Sleep(3 * sameReasonLogInterval)
 				got := ""
 				for _, line := range b.logs.Lines("requests to the API failed; what follows count is about the last one") {
 					got += fmt.Sprint(line["reason"], " ", line["count"], "; ")

@@ -57,15 +57,15 @@ func TestLogsRequestsOnceAMinute(t *testing.T) {
 		refuse(access.ReasonRule, "/last")
 		refuse(access.ReasonBrowser, "/page")
 		expect("another reason", "browser POST /page 1")
-		time.Sleep(requestLogInterval - time.Millisecond)
+		time.Sleep(sameReasonLogInterval - time.Millisecond)
 		expect("before a minute")
 		time.Sleep(time.Millisecond)
 		expect("after a minute", "rule POST /last 1000")
-		time.Sleep(10 * requestLogInterval)
+		time.Sleep(10 * sameReasonLogInterval)
 		expect("without further ones")
 		refuse(access.ReasonRule, "/first")
 		expect("the next one", "rule POST /first 1")
-		time.Sleep(10 * requestLogInterval) // no timer may be left in the bubble
+		time.Sleep(10 * sameReasonLogInterval) // no timer may be left in the bubble
 	})
 }
 
@@ -97,7 +97,7 @@ func TestLogsFailedRequestsToTheAPI(t *testing.T) {
 					requests.Go(func() { b.do(t, "GET", "/reviews?email=CANARY", nil) })
 				}
 				requests.Wait()
-				time.Sleep(3 * requestLogInterval)
+				time.Sleep(3 * sameReasonLogInterval)
 				lines := b.logs.Lines("requests to the API failed; what follows count is about the last one")
 				if text := fmt.Sprint(lines); strings.Contains(text, "CANARY") || strings.Contains(text, "email") {
 					t.Errorf("the query is logged: %s", text)

@@ -33,13 +33,13 @@ type Options struct {
 // Run runs the broker until ctx is done, and then until the requests in flight have ended. It logs the error that it
 // returns, which is or wraps a config.Error if the configuration cannot be used.
 func Run(ctx context.Context, c config.Config, options Options) error {
-	go loadRoots()
+	go preloadSystemRoots()
 	SilenceStandardLog()
 	log := newLogger(options.Log, c.LogLevel, c.LogFormat)
 	for _, warning := range append(c.UnknownVariables, c.IneffectiveVariables...) {
 		warn(log, "variable-without-effect", warning)
 	}
-	network := NewNetwork(c)
+	network := NewUpstreamDialer(c)
 	b, err := newBroker(c, options.Build, log, newAPIClient(c.API, c, currentLimits(c).idle, network), NewLoginTransport(network))
 	var l Listeners
 	if err == nil {
@@ -54,7 +54,7 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 		return err
 	}
 	network.Listeners = l.addresses()
-	b.warnExposed(isExposed(l.App), isExposed(l.Intercept))
+	b.warnExposed(isAnyExposed(l.App), isAnyExposed(l.Intercept))
 	b.warnInsecureConfig()
 	intercept := zap.Skip()
 	if l.Intercept != nil {
@@ -65,7 +65,7 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 		zap.String("api", c.APIURL), zap.String("token_url", c.TokenURL), zap.String("version", options.Build.Version),
 		zap.Int("max_connections", b.limits.app))
 	b.followAccountServers(ctx, network, l.Intercept != nil)
-	b.connectionInfo = ConnectionInfo(c, l.App[0])
+	b.connectionInfo = ConnectionInfoWithoutKey(c, l.App[0])
 	go b.reloadOn(ctx, options.Reload)
 	go b.warnExpiringDaily(ctx)
 	options.OnListening(l)
@@ -92,7 +92,7 @@ func (b *broker) serve(ctx context.Context, l Listeners) error {
 	if b.store != nil {
 		loop.Go(func() { b.store.Run(sharing) })
 	}
-	loop.Go(func() { b.credentials.run(fetching, b.closeRevokedTunnels) })
+	loop.Go(func() { b.keysAndTLS.run(fetching, b.closeRevokedTunnels) })
 	loop.Go(func() { b.callers.run(fetching, b.closeRevokedTunnels) })
 	loop.Go(func() { b.pages.Run(fetching) })
 	defer loop.Wait()
@@ -102,16 +102,16 @@ func (b *broker) serve(ctx context.Context, l Listeners) error {
 	b.app.MaxConns = b.limits.app
 	failed := make(chan error, len(l.App)+len(l.Intercept)+1)
 	for _, app := range l.App {
-		go serveOn("app", failed, func() error { return b.app.Serve(b.credentials.listener(app)) })
+		go serveAndReport("app", failed, func() error { return b.app.Serve(b.keysAndTLS.listener(app)) })
 	}
 	for _, intercept := range l.Intercept {
 		tlsConfig := b.ca.ServerNameTLS()
-		wrap := func(accepted net.Conn) net.Conn { return interceptedConn{tls.Server(accepted, tlsConfig)} }
-		go serveOn("intercept", failed, func() error { return b.app.Serve(wrappingListener{intercept, wrap}) })
+		wrap := func(accepted net.Conn) net.Conn { return interceptedTLSConn{tls.Server(accepted, tlsConfig)} }
+		go serveAndReport("intercept", failed, func() error { return b.app.Serve(connWrappingListener{intercept, wrap}) })
 	}
 	if l.Admin != nil {
 		b.admin.ConnState = (&connEvictor{max: b.limits.admin}).onConnState
-		go serveOn("admin", failed, func() error { return b.admin.Serve(l.Admin) })
+		go serveAndReport("admin", failed, func() error { return b.admin.Serve(l.Admin) })
 	}
 	defer func() { _ = b.admin.Close() }() // last, so that it reports on the drain
 	select {
@@ -124,9 +124,10 @@ func (b *broker) serve(ctx context.Context, l Listeners) error {
 	}
 }
 
-func serveOn(name string, failed chan<- error, serve func() error) {
+// serveAndReport calls serve, and sends its error to failed unless the server was closed.
+func serveAndReport(listener string, failed chan<- error, serve func() error) {
 	if err := serve(); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, http1.ErrServerClosed) {
-		failed <- fmt.Errorf("the %s listener failed: %w", name, err)
+		failed <- fmt.Errorf("the %s listener failed: %w", listener, err)
 	}
 }
 

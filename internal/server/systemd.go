@@ -19,8 +19,8 @@ const (
 	pollIntervalBeforeReady = 100 * time.Millisecond
 	// pollIntervalOnceReady is how often readiness is checked afterwards: the expiry of a token is no event.
 	pollIntervalOnceReady = time.Second
-	// StopMargin is the time that a shutdown takes beyond the grace period for requests in flight.
-	StopMargin = 5 * time.Second
+	// StopTimeBeyondGrace is the time that a shutdown takes beyond the grace period for requests in flight.
+	StopTimeBeyondGrace = 5 * time.Second
 )
 
 // systemdNotifier reports the broker's state to systemd.
@@ -46,7 +46,7 @@ func (b *broker) serveWithSystemd(ctx context.Context, l Listeners, notifier *sd
 		defer drain()
 		n.reportReadiness(ctx, running)
 		if ctx.Err() != nil { // with enough time for the requests in flight: TimeoutStopSec= need not follow BROKER_SHUTDOWN_GRACE
-			n.send(sdnotify.Stopping, sdnotify.ExtendTimeout(b.config.ShutdownGrace+StopMargin),
+			n.send(sdnotify.Stopping, sdnotify.ExtendTimeout(b.config.ShutdownGrace+StopTimeBeyondGrace),
 				sdnotify.Status("shutting down: requests in flight have "+b.config.ShutdownGrace.String()+" to end"))
 		}
 	})
@@ -134,23 +134,23 @@ func (b *broker) getAdminPage(path string) (status int, text string) {
 	if err != nil {
 		panic(err) // the paths are constants
 	}
-	response := &bufferedResponse{header: http.Header{}}
+	response := &bufferedResponseWriter{header: http.Header{}}
 	b.admin.Handler.ServeHTTP(response, request)
 	return response.status, strings.TrimSpace(response.body.String())
 }
 
-// bufferedResponse is an http.ResponseWriter that stores the response.
-type bufferedResponse struct {
+// bufferedResponseWriter is an http.ResponseWriter that stores the response.
+type bufferedResponseWriter struct {
 	header http.Header
 	status int
 	body   strings.Builder
 }
 
 // Header implements http.ResponseWriter.
-func (r *bufferedResponse) Header() http.Header { return r.header }
+func (r *bufferedResponseWriter) Header() http.Header { return r.header }
 
 // WriteHeader implements http.ResponseWriter.
-func (r *bufferedResponse) WriteHeader(status int) { r.status = status }
+func (r *bufferedResponseWriter) WriteHeader(status int) { r.status = status }
 
 // Write implements http.ResponseWriter.
-func (r *bufferedResponse) Write(p []byte) (int, error) { return r.body.Write(p) }
+func (r *bufferedResponseWriter) Write(p []byte) (int, error) { return r.body.Write(p) }

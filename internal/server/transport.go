@@ -23,21 +23,21 @@ import (
 )
 
 const (
-	upstreamHandshakeTimeout = 10 * time.Second
-	// upstreamIdleTimeout is shorter than that of most load balancers (60 s). If the other side closes a connection while a POST is
-	// being written, it looks like one that broke after the POST was processed.
-	upstreamIdleTimeout = 45 * time.Second
+	transportHandshakeTimeout = 10 * time.Second
+	// transportIdleTimeout is shorter than that of most load balancers (60 s). If the other side closes a connection while a POST
+	// is being written, it looks like one that broke after the POST was processed.
+	transportIdleTimeout = 45 * time.Second
 	// Without pings, a dead HTTP/2 connection (a NAT that has forgotten it) fails every request until a restart.
 	http2PingInterval = 15 * time.Second
 	http2PingTimeout  = 10 * time.Second
 	// http2StreamWindow limits the part of an HTTP/2 response that is buffered while the app does not read. It limits one response
 	// to 6 MB/s if the API is 20 ms away.
-	http2StreamWindow = 128 << 10
-	maxResponseHeader = 256 << 10 // bytes: far more than an API sends
+	http2StreamWindow          = 128 << 10
+	transportMaxResponseHeader = 256 << 10 // bytes: far more than an API sends
 )
 
-// NewNetwork returns what opens the connections to the API and the login server.
-func NewNetwork(c config.Config) *dialer.TCPDialer {
+// NewUpstreamDialer returns what opens the connections to the API and the login server.
+func NewUpstreamDialer(c config.Config) *dialer.TCPDialer {
 	n := new(dialer.TCPDialer)
 	n.UseResolverFor(c.API.Hostname(), c.Login.Hostname())
 	if c.Resolver.IsValid() {
@@ -83,16 +83,16 @@ func newTransport(network *dialer.TCPDialer, maxIdle int) *http.Transport {
 		OnProxyConnectResponse: neterr.OnProxyConnectResponse,
 		DialContext:            network.DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, VerifyConnection: neterr.VerifyNoLoop},
-		TLSHandshakeTimeout:    upstreamHandshakeTimeout,
-		IdleConnTimeout:        upstreamIdleTimeout,
-		MaxResponseHeaderBytes: maxResponseHeader,
+		TLSHandshakeTimeout:    transportHandshakeTimeout,
+		IdleConnTimeout:        transportIdleTimeout,
+		MaxResponseHeaderBytes: transportMaxResponseHeader,
 		DisableCompression:     true, // the app negotiates compression itself
 	}
 }
 
-// loadRoots parses the system's certificate authorities, once per process: the first token request would wait some 20 ms for it. It
-// frees the 4 MB of garbage, which an idle broker would keep.
-var loadRoots = sync.OnceFunc(func() {
+// preloadSystemRoots parses the system's certificate authorities, once per process: the first token request would wait some 20 ms
+// for it. It frees the 4 MB of garbage, which an idle broker would keep.
+var preloadSystemRoots = sync.OnceFunc(func() {
 	_, _ = x509.SystemCertPool() // an error comes back with each connection
 	debug.FreeOSMemory()
 })
@@ -100,15 +100,16 @@ var loadRoots = sync.OnceFunc(func() {
 // slowLoginThreshold is how long a token request is unanswered before that is logged. Its timeout comes only after half a minute.
 const slowLoginThreshold = 5 * time.Second
 
-// slowLoginTransport sends token requests, and logs once a minute if one has no answer for long. It is safe for concurrent use.
-type slowLoginTransport struct {
+// slowLoginLoggingTransport sends token requests, and logs once a minute if one has no answer for long. It is safe for concurrent
+// use.
+type slowLoginLoggingTransport struct {
 	*http.Transport
 	log    *zap.Logger
 	minute oncePerMinute
 }
 
 // RoundTrip implements http.RoundTripper.
-func (w *slowLoginTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+func (w *slowLoginLoggingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	timer := time.AfterFunc(slowLoginThreshold, func() {
 		if w.minute.allow() {
 			w.log.Warn("the login server has not answered a token request for 5 s; the broker waits up to 29 s, and asks again meanwhile if there is no token",
@@ -119,17 +120,17 @@ func (w *slowLoginTransport) RoundTrip(r *http.Request) (*http.Response, error) 
 	return w.Transport.RoundTrip(r)
 }
 
-// NewAPITransport returns the broker's client for an API in the form of net/http. It supports requests without a body, and a
-// httptrace.ClientTrace for their connections. The caller must read the body of a response to its end, or cancel the request.
-func NewAPITransport(api *url.URL, c config.Config, network *dialer.TCPDialer) http.RoundTripper {
-	return apiTransport{newAPIClient(api, c, currentLimits(c).idle, network)}
+// NewBodylessAPITransport returns the broker's client for an API in the form of net/http. It supports requests without a body, and
+// a httptrace.ClientTrace for their connections. The caller must read the body of a response to its end, or cancel the request.
+func NewBodylessAPITransport(api *url.URL, c config.Config, network *dialer.TCPDialer) http.RoundTripper {
+	return bodylessAPITransport{newAPIClient(api, c, currentLimits(c).idle, network)}
 }
 
-type apiTransport struct{ client proxy.RoundTripper }
+type bodylessAPITransport struct{ client proxy.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
-func (t apiTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	request := &http1.ClientRequest{Method: r.Method, Target: r.URL.RequestURI(), Repeatable: r.Method == http.MethodGet, Caller: &contextCaller{ctx: r.Context()}}
+func (t bodylessAPITransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	request := &http1.ClientRequest{Method: r.Method, Target: r.URL.RequestURI(), Repeatable: r.Method == http.MethodGet, Caller: &contextHTTP1Caller{ctx: r.Context()}}
 	request.Fields.Add("Host", r.URL.Host)
 	for name, values := range r.Header {
 		for _, value := range values {
@@ -150,17 +151,17 @@ func (t apiTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: response.Status, Header: header, Body: response.Body, ContentLength: response.ContentLength, Request: r}, nil
 }
 
-// contextCaller is an http1.Caller that waits as long as its context.
-type contextCaller struct {
+// contextHTTP1Caller is an http1.Caller that waits as long as its context.
+type contextHTTP1Caller struct {
 	ctx  context.Context
 	stop func() bool
 }
 
 // Context implements http1.Caller.
-func (c *contextCaller) Context() context.Context { return c.ctx }
+func (c *contextHTTP1Caller) Context() context.Context { return c.ctx }
 
 // CancelWhenGone implements http1.Caller.
-func (c *contextCaller) CancelWhenGone(request http1.Canceler) {
+func (c *contextHTTP1Caller) CancelWhenGone(request http1.Canceler) {
 	if c.stop != nil {
 		c.stop()
 	}

@@ -77,7 +77,7 @@ func (b *broker) warnExpiringDaily(ctx context.Context) {
 }
 
 func (b *broker) warnExpiring() {
-	if tls := b.credentials.tls.Load(); tls != nil {
+	if tls := b.keysAndTLS.tls.Load(); tls != nil {
 		if expires := tls.Certificates[0].Leaf.NotAfter; time.Until(expires) < certificateWarningPeriod {
 			warn(b.log, "tls-certificate-expires", "the TLS certificate expires soon, or has expired: renew it", zap.Time("expires", expires))
 		}
@@ -112,8 +112,8 @@ func (b *broker) warnReadableFiles(paths ...string) {
 
 // The files that the broker reads in the directories of accounts and callers.
 var (
-	accountFiles = []string{"client_id", "client_secret", "api_url", "token_url", "audience", "scopes"}
-	callerFiles  = []string{"key", "allow", "accounts", "expires", "certificate", "uid"}
+	accountFileNames = []string{"client_id", "client_secret", "api_url", "token_url", "audience", "scopes"}
+	callerFileNames  = []string{"key", "allow", "accounts", "expires", "certificate", "uid"}
 )
 
 // warnMisspeltFiles warns once about each file in a directory whose name looks misspelt.

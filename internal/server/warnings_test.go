@@ -17,21 +17,21 @@ func TestWarnsAboutMisspeltFiles(t *testing.T) {
 		known []string
 		want  string // the suggestion; empty without a warning
 	}{
-		"api-url":       {accountFiles, "api_url"},
-		"apiurl":        {accountFiles, "api_url"},
-		"API_URL":       {accountFiles, "api_url"},
-		"scope":         {accountFiles, "scopes"},
-		"clientsecret":  {accountFiles, "client_secret"},
-		"client_secret": {accountFiles, ""},
-		"notes":         {accountFiles, ""},
-		"..data":        {accountFiles, ""},
-		"README":        {accountFiles, ""},
-		"alow":          {callerFiles, "allow"},
-		"allow~":        {callerFiles, ""}, // an editor's backup
-		"account":       {callerFiles, "accounts"},
-		"keys":          {callerFiles, "key"},
-		"expires":       {callerFiles, ""},
-		"env":           {callerFiles, ""},
+		"api-url":       {accountFileNames, "api_url"},
+		"apiurl":        {accountFileNames, "api_url"},
+		"API_URL":       {accountFileNames, "api_url"},
+		"scope":         {accountFileNames, "scopes"},
+		"clientsecret":  {accountFileNames, "client_secret"},
+		"client_secret": {accountFileNames, ""},
+		"notes":         {accountFileNames, ""},
+		"..data":        {accountFileNames, ""},
+		"README":        {accountFileNames, ""},
+		"alow":          {callerFileNames, "allow"},
+		"allow~":        {callerFileNames, ""}, // an editor's backup
+		"account":       {callerFileNames, "accounts"},
+		"keys":          {callerFileNames, "key"},
+		"expires":       {callerFileNames, ""},
+		"env":           {callerFileNames, ""},
 	} {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("CANARY"), 0o600); err != nil {
