@@ -34,8 +34,8 @@ func allowCommand(ctx context.Context, i invocation) error {
 	}
 	switch {
 	case list.Mode == "", // another version
-		list.Line != "" && variable != "BROKER_ALLOW", patterns != "" && !areAllowPatterns(patterns):
-		return fmt.Errorf("the admin listener %w", errOtherProgram)
+		list.Line != "" && variable != "BROKER_ALLOW", patterns != "" && !couldBeSuggestedAllowList(patterns):
+		return fmt.Errorf("the admin listener %w", errNotBrokerOfThisVersion)
 	case patterns == "" && *caller != "":
 		return fmt.Errorf("the caller %q has used nothing since the broker started: check the name, or let it work", *caller)
 	case patterns == "":
@@ -48,8 +48,9 @@ func allowCommand(ctx context.Context, i invocation) error {
 	return nil
 }
 
-// areAllowPatterns reports whether a broker could have written a text. It becomes configuration: nothing else may add to it.
-func areAllowPatterns(text string) bool {
+// couldBeSuggestedAllowList reports whether a broker could have suggested a text as an allow list. It becomes configuration:
+// nothing else may add to it.
+func couldBeSuggestedAllowList(text string) bool {
 	const characters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/{}$-, "
 	_, err := access.ParseRules(strings.Split(text, ","))
 	return err == nil && strings.Trim(text, characters) == ""

@@ -28,8 +28,8 @@ func TestCAPrintsCertificateAndInstructions(t *testing.T) {
 	}
 	for _, environ := range [][]string{nil, {"BROKER_INTERCEPT_CA_DIR=" + dir + "/nowhere"}, {"BROKER_INTERCEPT_CA_DIR=" + dir, "ETRUSTED_API_URL=https://other.example"}} {
 		code, _, stderr := invoke([]string{"ca"}, environ...)
-		if names := problemsIn(stderr); code != exitConfig || len(names) != 1 || names[0] != "BROKER_INTERCEPT_CA_DIR" {
-			t.Errorf("%v: got exit code %d, want %d and one problem: %s", environ, code, exitConfig, stderr)
+		if names := problemsIn(stderr); code != exitUsageOrConfig || len(names) != 1 || names[0] != "BROKER_INTERCEPT_CA_DIR" {
+			t.Errorf("%v: got exit code %d, want %d and one problem: %s", environ, code, exitUsageOrConfig, stderr)
 		}
 	}
 }

@@ -105,8 +105,8 @@ func TestRefusesImpossibleCallers(t *testing.T) {
 		{"BROKER_CALLERS_DIR=" + t.TempDir() + " BROKER_ACCESS_KEY_FILE=" + filepath.Join(same, "a", "key"), "cannot be used with an access key"},
 	} {
 		code, _, stderr := invoke([]string{"serve"}, brokertest.EnvironWithoutServers(strings.Fields(test.variables)...)...)
-		if code != exitConfig || !strings.Contains(stderr, test.want) || strings.Contains(stderr, "CANARY") {
-			t.Errorf("%s: got exit code %d and %s, want %d and %q", test.variables, code, stderr, exitConfig, test.want)
+		if code != exitUsageOrConfig || !strings.Contains(stderr, test.want) || strings.Contains(stderr, "CANARY") {
+			t.Errorf("%s: got exit code %d and %s, want %d and %q", test.variables, code, stderr, exitUsageOrConfig, test.want)
 		}
 	}
 }

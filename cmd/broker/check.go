@@ -25,7 +25,7 @@ func checkCommand(ctx context.Context, i invocation) error {
 		return err
 	}
 	if *timeout <= 0 {
-		return exitError{exitConfig, "-timeout must be greater than zero, such as 10s"}
+		return exitError{exitUsageOrConfig, "-timeout must be greater than zero, such as 10s"}
 	}
 	if err := i.announcePackageVariables(); err != nil {
 		return err
@@ -48,7 +48,7 @@ func checkCommand(ctx context.Context, i invocation) error {
 	}
 	switch {
 	case checkConfig.Configuration.Cause != "":
-		return exitError{code: exitConfig}
+		return exitError{code: exitUsageOrConfig}
 	case !report.OK:
 		return exitError{code: exitFailure}
 	}
@@ -65,7 +65,7 @@ func (i invocation) loadCheckConfig() check.Config {
 	if path := variables["SSL_CERT_FILE"]; path != "" && len(c.IneffectiveVariables) == 0 && check.TextFileProblem(path) != "" {
 		problems = append(problems, config.Error{Variable: "SSL_CERT_FILE", Message: check.TextFileProblem(path)})
 	}
-	proxyProblems, warnings := checkProxyURL(variables)
+	proxyProblems, warnings := checkHTTPSProxyURL(variables)
 	problems = append(problems, proxyProblems...)
 	warnings = append(warnings, c.IneffectiveVariables...)
 	var checkConfig check.Config
@@ -76,7 +76,7 @@ func (i invocation) loadCheckConfig() check.Config {
 	}
 	checkConfig.Configuration, checkConfig.Began = check.Passed("settings are valid", append(c.UnknownVariables, warnings...)...), began
 	if len(problems) > 0 {
-		checkConfig.Configuration = invalidConfiguration(problems, c.UnknownVariables, warnings)
+		checkConfig.Configuration = invalidConfigurationStep(problems, c.UnknownVariables, warnings)
 	}
 	return checkConfig
 }
@@ -91,24 +91,24 @@ func improveFileErrors(problems []config.Error, variables map[string]string) {
 	}
 }
 
-// invalidConfiguration returns the result for problems. If a variable is not set, a misspelt name comes first.
-func invalidConfiguration(problems []config.Error, unknown, warnings []string) check.Step {
+// invalidConfigurationStep returns the result for problems. If a variable is not set, a misspelt name comes first.
+func invalidConfigurationStep(problems []config.Error, unknownVariables, warnings []string) check.Step {
 	var lines []string
 	for _, problem := range problems {
 		lines = append(lines, problem.Error())
 	}
 	if strings.HasPrefix(problems[0].Message, "is not set") {
-		lines = append(unknown, lines...)
+		lines = append(unknownVariables, lines...)
 	} else {
-		warnings = append(unknown, warnings...)
+		warnings = append(unknownVariables, warnings...)
 	}
 	step := check.Failed(check.CauseConfiguration, problems[0].Code(), lines[0], strings.Join(append(lines[1:], "'etrusted-broker config' shows the current values."), "\n"))
 	step.Warnings = warnings
 	return step
 }
 
-// checkProxyURL returns what is wrong with the URL of a proxy. The URL is not repeated, because it may contain a password.
-func checkProxyURL(variables map[string]string) (problems []config.Error, warnings []string) {
+// checkHTTPSProxyURL returns what is wrong with the URL of a proxy. The URL is not repeated, because it may contain a password.
+func checkHTTPSProxyURL(variables map[string]string) (problems []config.Error, warnings []string) {
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy"} {
 		parsed, err := url.Parse(variables[name])
 		_, errAsHost := url.Parse("http://" + variables[name])

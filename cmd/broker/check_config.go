@@ -19,7 +19,7 @@ import (
 
 // checkConfigFrom returns what is to be checked with a valid configuration, with the warnings and problems of its directories.
 func (i invocation) checkConfigFrom(c config.Config) (_ check.Config, warnings []string, problems []config.Error) {
-	accounts, warnings, err := allAccounts(c)
+	accounts, warnings, err := accountsToCheck(c)
 	if err != nil {
 		problems = append(problems, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()})
 	}
@@ -68,7 +68,7 @@ func (i invocation) checkConfigFrom(c config.Config) (_ check.Config, warnings [
 		}
 	}
 	if c.Store != nil {
-		checkConfig.ExtraSteps = append(checkConfig.ExtraSteps, tokenStoreStep(*c.Store))
+		checkConfig.ExtraSteps = append(checkConfig.ExtraSteps, tokenStoreWarningStep(*c.Store))
 	}
 	checkConfig.ExtraSteps = append(checkConfig.ExtraSteps, app.step(listenAddress{}), admin.step(app))
 	return checkConfig, append(warnings, reading.Problems...), problems
@@ -91,13 +91,13 @@ func similarETrustedURL(u *url.URL) string {
 	return nearest
 }
 
-// allAccounts returns all accounts, the default account first, and warnings.
-func allAccounts(c config.Config) (all []check.TestedAccount, skipped []string, err error) {
+// accountsToCheck returns all accounts, the default account first, and a warning for each that cannot be used.
+func accountsToCheck(c config.Config) (all []check.TestedAccount, skippedWarnings []string, err error) {
 	accounts, err := tokensource.NewAccounts(tokensource.AccountsConfig{
 		Default:   c.DefaultCredentials(),
 		Dir:       c.AccountsDir,
 		Source:    tokensource.Config{Endpoint: tokensource.TokenEndpoint{URL: c.TokenURL, Transport: &http.Transport{}}}, // required, but not used without Run
-		OnSkipped: func(problem string) { skipped = append(skipped, problem) },
+		OnSkipped: func(problem string) { skippedWarnings = append(skippedWarnings, problem) },
 	})
 	if err != nil {
 		return nil, nil, err
@@ -106,7 +106,7 @@ func allAccounts(c config.Config) (all []check.TestedAccount, skipped []string, 
 		source, _ := accounts.Source(snapshot.Account) // no account is removed before Run is called
 		all = append(all, check.TestedAccount{Name: snapshot.Account, Credentials: source.CredentialSource()})
 	}
-	return all, skipped, nil
+	return all, skippedWarnings, nil
 }
 
 // examineCallers returns the callers with what is wrong with their files, and the files that contain their keys.
@@ -123,8 +123,8 @@ func examineCallers(c config.Config) (reading callers.Reading, keyFiles []check.
 	return reading, keyFiles, err
 }
 
-// tokenStoreStep tests the token store. A failure is only a warning: without a store, each broker fetches its own token.
-func tokenStoreStep(options redisstore.Options) check.ExtraStep {
+// tokenStoreWarningStep tests the token store. A failure is only a warning: without a store, each broker fetches its own token.
+func tokenStoreWarningStep(options redisstore.Options) check.ExtraStep {
 	return check.ExtraStep{Name: "token store", Target: options.Address(), Run: func(ctx context.Context) check.Step {
 		if err := redisstore.New(options, nil).SelfTest(ctx); err != nil {
 			return check.Passed("not in use; the broker works without it", "the token is not shared: the store "+err.Error())

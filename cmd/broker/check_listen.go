@@ -33,19 +33,19 @@ type listenAddress struct {
 	network, address string // to connect to; an empty address stands for any free port
 	tls              bool
 	needsClientCert  bool
-	// identify describes the program that listens there, and reports whether it is a broker.
-	identify func(context.Context, listenAddress) (program string, isBroker bool)
+	// identify describes the program that listens there, as it continues "in use by", and reports whether it is a broker.
+	identify func(context.Context, listenAddress) (inUseBy string, isBroker bool)
 }
 
 func appListener(c config.Config) listenAddress {
 	l := newListenAddress("app's listener", "BROKER_LISTEN", c.Listen)
-	l.tls, l.needsClientCert, l.identify = c.TLSCertFile != "", c.TLSClientCAFile != "", identifyApp
+	l.tls, l.needsClientCert, l.identify = c.TLSCertFile != "", c.TLSClientCAFile != "", identifyAppListener
 	return l
 }
 
 func adminListener(c config.Config) listenAddress {
 	l := newListenAddress("admin listener", "BROKER_ADMIN_LISTEN", c.AdminListen)
-	l.identify = identifyAdmin
+	l.identify = identifyAdminListener
 	return l
 }
 
@@ -114,11 +114,11 @@ func (l listenAddress) step(other listenAddress) check.ExtraStep {
 			var conn net.Conn
 			if conn, err = new(net.Dialer).DialContext(ctx, l.network, l.address); err == nil {
 				_ = conn.Close() // identify opens its own connection
-				program, isBroker := l.identify(ctx, l)
+				inUseBy, isBroker := l.identify(ctx, l)
 				if isBroker {
-					return check.Passed("in use by " + program)
+					return check.Passed("in use by " + inUseBy)
 				}
-				return check.Failed(check.CauseMachine, "address-in-use", l.display+" is in use by "+program,
+				return check.Failed(check.CauseMachine, "address-in-use", l.display+" is in use by "+inUseBy,
 					"Stop that program ("+listenerLookupHint()+"), or set "+l.variable+" to another address.")
 			}
 		}
@@ -164,8 +164,8 @@ func (l listenAddress) tryListen(ctx context.Context) (mayBeTaken bool, err erro
 	return mayBeTaken, err
 }
 
-// identifyApp identifies a broker by its response to a request for an unknown account.
-func identifyApp(ctx context.Context, l listenAddress) (program string, isBroker bool) {
+// identifyAppListener identifies a broker by its response to a request for an unknown account.
+func identifyAppListener(ctx context.Context, l listenAddress) (inUseBy string, isBroker bool) {
 	_, header, body, err := l.get(ctx, server.UncountedCheckPath, 64<<10)
 	var alert *net.OpError
 	switch {
@@ -185,18 +185,18 @@ func identifyApp(ctx context.Context, l listenAddress) (program string, isBroker
 	return "another program that speaks HTTP, or by another listener of a broker", false
 }
 
-func identifyAdmin(ctx context.Context, l listenAddress) (program string, isBroker bool) {
+func identifyAdminListener(ctx context.Context, l listenAddress) (inUseBy string, isBroker bool) {
 	status, err := readStatus(ctx, l)
 	if err != nil {
-		program, _ = identifyApp(ctx, l)
-		return program, false
+		inUseBy, _ = identifyAppListener(ctx, l)
+		return inUseBy, false
 	}
 	const maxVersion = 80 // longer than a broker's
 	state := "ready"
 	if !status.Ready {
 		state = "not ready: " + strings.TrimSpace(status.NotReadyReason)
 	}
-	return "a broker (version " + printable.Escape(status.Version, maxVersion) + "), " + printable.Escape(state, maxPeerText), true
+	return "a broker (version " + printable.Escape(status.Version, maxVersion) + "), " + printable.Escape(state, maxPrintedReplyLength), true
 }
 
 // get sends a request, without anything secret, to the program that listens on the address. It reads so much of the response.

@@ -24,10 +24,10 @@ func TestCheckDoesNotBlockOnPipes(t *testing.T) {
 		environ []string
 		code    int
 	}{
-		"secret":      {[]string{"ETRUSTED_CLIENT_SECRET=", "ETRUSTED_CLIENT_SECRET_FILE=" + pipe}, exitConfig},
-		"key":         {[]string{"BROKER_ACCESS_KEY_FILE=" + pipe}, exitConfig},
-		"TLS":         {[]string{"BROKER_TLS_CERT_FILE=" + pipe, "BROKER_TLS_KEY_FILE=" + pipe}, exitConfig},
-		"authorities": {[]string{"ETRUSTED_API_URL=" + secure, "SSL_CERT_FILE=" + pipe}, exitConfig},
+		"secret":      {[]string{"ETRUSTED_CLIENT_SECRET=", "ETRUSTED_CLIENT_SECRET_FILE=" + pipe}, exitUsageOrConfig},
+		"key":         {[]string{"BROKER_ACCESS_KEY_FILE=" + pipe}, exitUsageOrConfig},
+		"TLS":         {[]string{"BROKER_TLS_CERT_FILE=" + pipe, "BROKER_TLS_KEY_FILE=" + pipe}, exitUsageOrConfig},
+		"authorities": {[]string{"ETRUSTED_API_URL=" + secure, "SSL_CERT_FILE=" + pipe}, exitUsageOrConfig},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

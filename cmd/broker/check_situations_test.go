@@ -59,7 +59,7 @@ func (s situation) verify(t *testing.T, code int, stdout, stderr string) {
 	var report check.Report
 	wantCode := exitFailure
 	if s.step == "configuration" {
-		wantCode = exitConfig
+		wantCode = exitUsageOrConfig
 	}
 	if err := json.Unmarshal([]byte(stdout), &report); err != nil || code != wantCode || stderr != "" || report.OK {
 		t.Fatalf("got exit code %d, %v, want %d\n%s%s", code, err, wantCode, stdout, stderr)

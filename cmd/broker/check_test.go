@@ -205,7 +205,7 @@ func TestCheckOfAWrongConfiguration(t *testing.T) {
 	environ := []string{"ETRUSTED_CLIENT_ID=" + canaryID, "ETRUSTED_API_URL=ftp://" + canarySecret, "BROKER_LISTEN=8080", "BROKER_UPSTREAM_TIMEOT=" + canarySecret}
 	blamed := []string{"ETRUSTED_CLIENT_SECRET", "ETRUSTED_API_URL", "BROKER_LISTEN"}
 	code, stdout, stderr := ask([]string{"check"}, environ...)
-	if code != exitConfig || stderr != "" || !slices.Equal(failedSteps(stdout), []string{"configuration"}) {
+	if code != exitUsageOrConfig || stderr != "" || !slices.Equal(failedSteps(stdout), []string{"configuration"}) {
 		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 	}
 	for _, variable := range blamed {
@@ -220,7 +220,7 @@ func TestCheckOfAWrongConfiguration(t *testing.T) {
 	}
 	code, asJSON, stderr := ask([]string{"check", "-json"}, environ...)
 	var report check.Report
-	if err := json.Unmarshal([]byte(asJSON), &report); err != nil || code != exitConfig || report.OK || len(report.Steps) != 1 || report.Steps[0].Cause != check.CauseConfiguration {
+	if err := json.Unmarshal([]byte(asJSON), &report); err != nil || code != exitUsageOrConfig || report.OK || len(report.Steps) != 1 || report.Steps[0].Cause != check.CauseConfiguration {
 		t.Errorf("exit code %d, %v\n%s%s", code, err, asJSON, stderr)
 	}
 	for _, variable := range blamed {
@@ -241,10 +241,10 @@ func TestCheckCommandLine(t *testing.T) {
 		says string
 	}{
 		{[]string{"check", "-h"}, exitOK, "-timeout"},
-		{[]string{"check", "x"}, exitConfig, "broker check: takes no arguments but -env-file and -json and -timeout"},
-		{[]string{"check", "-timeout", "soon"}, exitConfig, "-timeout"},
-		{[]string{"check", "-timeout=0s"}, exitConfig, "-timeout must be greater than zero"},
-		{[]string{"check", "-unknown"}, exitConfig, "-json"},
+		{[]string{"check", "x"}, exitUsageOrConfig, "broker check: takes no arguments but -env-file and -json and -timeout"},
+		{[]string{"check", "-timeout", "soon"}, exitUsageOrConfig, "-timeout"},
+		{[]string{"check", "-timeout=0s"}, exitUsageOrConfig, "-timeout must be greater than zero"},
+		{[]string{"check", "-unknown"}, exitUsageOrConfig, "-json"},
 	} {
 		if code, stdout, stderr := ask(test.args, brokertest.EnvironWithoutServers()...); code != test.code || stdout != "" || !strings.Contains(stderr, test.says) {
 			t.Errorf("%q: exit code %d, %q, %q", test.args, code, stdout, stderr)

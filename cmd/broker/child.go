@@ -16,8 +16,8 @@ import (
 // childEnv is the environment of a command that the broker runs.
 type childEnv struct{ environ []string }
 
-// newChildEnv returns an environment without the variables that contain or name a secret.
-func newChildEnv(environ []string) *childEnv {
+// newChildEnvWithoutSecrets returns an environment without the variables that contain or name a secret.
+func newChildEnvWithoutSecrets(environ []string) *childEnv {
 	secret := append(config.SecretOrPathVariableNames(), "CREDENTIALS_DIRECTORY")
 	return &childEnv{slices.DeleteFunc(slices.Clone(environ), func(pair string) bool {
 		name, _, _ := strings.Cut(pair, "=")

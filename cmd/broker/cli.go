@@ -14,9 +14,9 @@ import (
 
 // The exit codes of every command.
 const (
-	exitOK      = 0
-	exitFailure = 1 // a failure while running
-	exitConfig  = 2 // a configuration error, or a command line that is not understood
+	exitOK            = 0
+	exitFailure       = 1 // a failure while running
+	exitUsageOrConfig = 2 // a configuration error, or a command line that is not understood
 )
 
 // exitError ends a command with an exit code; other errors mean exitFailure. The message is empty if it was printed.
@@ -57,12 +57,12 @@ func commands() []command {
 		{"ca", "print the broker's CA certificate and how to make an app trust it; -bundle: with the system's CAs", true, caCommand},
 		{"config", "print every variable with its effective value, its source and its meaning", false, configCommand},
 		{"version", "print version, revision and Go version", false, versionCommand},
-	}, systemCommands()...)
+	}, platformCommands()...)
 }
 
 // run is the program without the process: it returns the exit code. When ctx is done, it ends after the requests in flight.
 func run(ctx context.Context, program string, args, environ []string, stdout, stderr io.Writer) int {
-	name, args := splitArgs(args)
+	name, args := splitCommandOrServe(args)
 	if name == "--version" || name == "-version" {
 		name = "version"
 	}
@@ -74,7 +74,7 @@ func run(ctx context.Context, program string, args, environ []string, stdout, st
 		return exitOK
 	case known < 0:
 		printLine(stderr, "%[1]s: there is no command %[2]q; '%[1]s -h' lists them", program, name)
-		return exitConfig
+		return exitUsageOrConfig
 	case !all[known].hasFlags && len(args) > 0 && isHelp(args[0]):
 		printUsage(stdout, program)
 		return exitOK
@@ -117,10 +117,10 @@ func (i *invocation) parseFlags(flags *flag.FlagSet) error {
 	case errors.Is(err, flag.ErrHelp):
 		return exitError{code: exitOK}
 	case err != nil:
-		return exitError{code: exitConfig} // package flag has printed it
+		return exitError{code: exitUsageOrConfig} // package flag has printed it
 	}
 	if err := i.readEnvFiles(); err != nil {
-		return exitError{exitConfig, err.Error()}
+		return exitError{exitUsageOrConfig, err.Error()}
 	}
 	return nil
 }
@@ -132,7 +132,7 @@ func (i *invocation) parseNoArgs(flags *flag.FlagSet) error {
 	}
 	var names []string
 	flags.VisitAll(func(f *flag.Flag) { names = append(names, "-"+f.Name) })
-	return exitError{exitConfig, fmt.Sprintf("takes no arguments but %s; it is configured by variables, see '%s -h'", strings.Join(names, " and "), i.program)}
+	return exitError{exitUsageOrConfig, fmt.Sprintf("takes no arguments but %s; it is configured by variables, see '%s -h'", strings.Join(names, " and "), i.program)}
 }
 
 // printLine prints a line. An error is ignored: there is no other place to report it.
@@ -162,5 +162,5 @@ func (i invocation) printProblems(problems []config.Error) error {
 		printLine(i.stderr, "  %v [%s]", problem, problem.Code())
 	}
 	printLine(i.stderr, "'%[1]s -h' explains each variable, '%[1]s config' shows the current values.", i.program)
-	return exitError{code: exitConfig}
+	return exitError{code: exitUsageOrConfig}
 }

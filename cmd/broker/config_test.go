@@ -158,8 +158,8 @@ func TestReportsInvalidVariableWithoutItsValue(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			code, stdout, stderr := invoke(nil, brokertest.EnvironWithoutServers(test.environ...)...)
-			if code != exitConfig {
-				t.Errorf("got exit code %d, want %d", code, exitConfig)
+			if code != exitUsageOrConfig {
+				t.Errorf("got exit code %d, want %d", code, exitUsageOrConfig)
 			}
 			// A value may be wrong in more than one way, but the output must name no other variable.
 			if names := slices.Compact(problemsIn(stderr)); !slices.Equal(names, []string{test.variable}) {
@@ -179,8 +179,8 @@ func TestRefusesInvalidPort(t *testing.T) {
 	for _, variable := range []string{"BROKER_LISTEN", "BROKER_ADMIN_LISTEN"} {
 		for _, port := range []string{"CANARY", "99999", "-1", "80 "} {
 			code, stdout, stderr := invoke(nil, brokertest.EnvironWithoutServers(variable+"=127.0.0.1:"+port)...)
-			if code != exitConfig || !slices.Equal(problemsIn(stderr), []string{variable}) || strings.Contains(stdout+stderr, "CANARY") {
-				t.Errorf("%s with port %q: got exit code %d, want %d for this variable without its value:\n%s", variable, port, code, exitConfig, stderr)
+			if code != exitUsageOrConfig || !slices.Equal(problemsIn(stderr), []string{variable}) || strings.Contains(stdout+stderr, "CANARY") {
+				t.Errorf("%s with port %q: got exit code %d, want %d for this variable without its value:\n%s", variable, port, code, exitUsageOrConfig, stderr)
 			}
 		}
 	}
@@ -198,8 +198,8 @@ func TestRefusesURLWithoutValidHost(t *testing.T) {
 
 func TestHealthAndWaitRequirePort(t *testing.T) {
 	for _, name := range []string{"health", "wait"} {
-		if code, _, stderr := ask([]string{name}, "BROKER_ADMIN_LISTEN=127.0.0.1:"); code != exitConfig {
-			t.Errorf("%s: got exit code %d, want %d: %s", name, code, exitConfig, stderr)
+		if code, _, stderr := ask([]string{name}, "BROKER_ADMIN_LISTEN=127.0.0.1:"); code != exitUsageOrConfig {
+			t.Errorf("%s: got exit code %d, want %d: %s", name, code, exitUsageOrConfig, stderr)
 		}
 	}
 }
@@ -231,8 +231,8 @@ func TestReportsAllProblemsAtOnce(t *testing.T) {
 	}
 	for _, args := range [][]string{nil, {"serve"}} {
 		code, stdout, stderr := invoke(args, environ...)
-		if code != exitConfig {
-			t.Errorf("%v: got exit code %d, want %d", args, code, exitConfig)
+		if code != exitUsageOrConfig {
+			t.Errorf("%v: got exit code %d, want %d", args, code, exitUsageOrConfig)
 		}
 		if strings.Contains(stdout+stderr, "CANARY") {
 			t.Errorf("%v: a value is shown:\n%s%s", args, stdout, stderr)

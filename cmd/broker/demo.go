@@ -52,11 +52,11 @@ func startFakeETrusted(ctx context.Context) (url string, stop func(), _ error) {
 }
 
 // demoEnvironment points the broker at the fake eTrusted. Real credentials in the environment are dropped.
-func demoEnvironment(environ []string, url string) []string {
+func demoEnvironment(environ []string, fakeURL string) (withoutRealCredentials []string) {
 	demo := slices.DeleteFunc(slices.Clone(environ), func(pair string) bool { return strings.HasPrefix(pair, "ETRUSTED_") })
 	return append(demo,
-		"ETRUSTED_API_URL="+url,
-		"ETRUSTED_TOKEN_URL="+url+"/oauth/token",
+		"ETRUSTED_API_URL="+fakeURL,
+		"ETRUSTED_TOKEN_URL="+fakeURL+"/oauth/token",
 		"ETRUSTED_CLIENT_ID="+fakeetrusted.DefaultClientID,
 		"ETRUSTED_CLIENT_SECRET="+fakeetrusted.DefaultClientSecret)
 }

@@ -106,8 +106,8 @@ func TestDemoPrintsAccessKeyOption(t *testing.T) {
 func TestDemoRefusesUnsafeListen(t *testing.T) {
 	t.Parallel()
 	code, stdout, stderr := invoke([]string{"demo"}, "BROKER_LISTEN=0.0.0.0:0", "BROKER_ADMIN_LISTEN=127.0.0.1:0")
-	if code != exitConfig || stdout != "" || !slices.Equal(problemsIn(stderr), []string{"BROKER_LISTEN"}) {
-		t.Errorf("got exit code %d, stdout %q and stderr %s, want %d and a problem with BROKER_LISTEN", code, stdout, stderr, exitConfig)
+	if code != exitUsageOrConfig || stdout != "" || !slices.Equal(problemsIn(stderr), []string{"BROKER_LISTEN"}) {
+		t.Errorf("got exit code %d, stdout %q and stderr %s, want %d and a problem with BROKER_LISTEN", code, stdout, stderr, exitUsageOrConfig)
 	}
 }
 

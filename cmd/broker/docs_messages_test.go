@@ -25,20 +25,20 @@ var messagePackages = []string{
 
 // excludedSources are files, or functions in files, whose texts are not messages. The value is the reason.
 var excludedSources = map[string]string{
-	"cmd/broker/help.go":                        "the help",
-	"cmd/broker/cli.go:commands":                "the help",
-	"cmd/broker/check.go:checkCommand":          "the help",
-	"cmd/broker/envfile.go:addEnvFileFlag":      "the help",
-	"cmd/broker/check_config.go:tokenStoreStep": "a step of check",
-	"cmd/broker/check_listen.go":                "steps of check",
-	"cmd/broker/check.go:step":                  "what is around the steps of check",
-	"cmd/broker/check.go:summary":               "what is around the steps of check",
-	"cmd/broker/run.go:register":                "the help",
-	"cmd/broker/demo.go:exampleRequests":        "what the demo prints",
-	"cmd/broker/demo.go:printIntroduction":      "what the demo prints",
-	"internal/server/connectioninfo.go":         "commands to paste",
-	"proxy/localca/certificate.go":              "the content of a certificate, and errors of crypto/rand",
-	"proxy/localca/trust.go":                    "what 'broker ca' prints",
+	"cmd/broker/help.go":                               "the help",
+	"cmd/broker/cli.go:commands":                       "the help",
+	"cmd/broker/check.go:checkCommand":                 "the help",
+	"cmd/broker/envfile.go:addEnvFileFlag":             "the help",
+	"cmd/broker/check_config.go:tokenStoreWarningStep": "a step of check",
+	"cmd/broker/check_listen.go":                       "steps of check",
+	"cmd/broker/check.go:step":                         "what is around the steps of check",
+	"cmd/broker/check.go:summary":                      "what is around the steps of check",
+	"cmd/broker/run.go:register":                       "the help",
+	"cmd/broker/demo.go:exampleRequests":               "what the demo prints",
+	"cmd/broker/demo.go:printIntroduction":             "what the demo prints",
+	"internal/server/connectioninfo.go":                "commands to paste",
+	"proxy/localca/certificate.go":                     "the content of a certificate, and errors of crypto/rand",
+	"proxy/localca/trust.go":                           "what 'broker ca' prints",
 }
 
 // excludedPrefixes are the beginnings of other texts that are not messages.

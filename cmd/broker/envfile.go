@@ -12,8 +12,9 @@ import (
 	"etrusted-broker/internal/config"
 )
 
-// splitArgs returns the name of the command, serve without one, and its arguments. The flag -env-file may be before the name.
-func splitArgs(args []string) (name string, rest []string) {
+// splitCommandOrServe returns the name of the command, serve without one, and its arguments. The flag -env-file may be before the
+// name.
+func splitCommandOrServe(args []string) (command string, otherArgs []string) {
 	at := 0
 	for at < len(args) && slices.Contains([]string{"-env-file", "--env-file"}, strings.Split(args[at], "=")[0]) {
 		if !strings.Contains(args[at], "=") {
@@ -103,7 +104,7 @@ func (i *invocation) announcePackageVariables() error {
 	switch {
 	case err != nil:
 		printLine(i.stderr, "%s: %v", i.program, err)
-		return exitError{code: exitConfig}
+		return exitError{code: exitUsageOrConfig}
 	case used:
 		printLine(i.stderr, "%s: no variable of the broker is set, so this uses those of the service: broker.env, client_id and client_secret in %s; after a correction: systemctl restart etrusted-broker", i.program, packageConfigDir)
 	}

@@ -49,14 +49,14 @@ func TestEveryCommandHasTheFlagEnvFile(t *testing.T) {
 	for _, c := range commands() {
 		for _, args := range [][]string{{c.name, "-env-file", "/no/such/file"}, {"-env-file", "/no/such/file", c.name}} {
 			code, stdout, stderr := invoke(args, brokertest.EnvironWithoutServers()...)
-			if code != exitConfig || stdout != "" || !strings.Contains(stderr, "/no/such/file: file not found") {
-				t.Errorf("%q: got exit code %d, %q and %q, want %d and that the file is not found", args, code, stdout, stderr, exitConfig)
+			if code != exitUsageOrConfig || stdout != "" || !strings.Contains(stderr, "/no/such/file: file not found") {
+				t.Errorf("%q: got exit code %d, %q and %q, want %d and that the file is not found", args, code, stdout, stderr, exitUsageOrConfig)
 			}
 		}
 	}
 	for _, args := range [][]string{{"-env-file"}, {"config", "-env-file"}} {
-		if code, _, stderr := invoke(args); code != exitConfig || !strings.Contains(stderr, "-env-file") {
-			t.Errorf("%q: got exit code %d and %q, want %d and the flag's name", args, code, stderr, exitConfig)
+		if code, _, stderr := invoke(args); code != exitUsageOrConfig || !strings.Contains(stderr, "-env-file") {
+			t.Errorf("%q: got exit code %d and %q, want %d and the flag's name", args, code, stderr, exitUsageOrConfig)
 		}
 	}
 }
@@ -73,7 +73,7 @@ func TestSplitsArguments(t *testing.T) {
 		"run -- sh -env-file f":        "run: -- sh -env-file f",
 		"-env-file f run -log l sh -c": "run: -env-file f -log l sh -c",
 	} {
-		name, rest := splitArgs(strings.Fields(args))
+		name, rest := splitCommandOrServe(strings.Fields(args))
 		if got := strings.TrimSpace(name + ": " + strings.Join(rest, " ")); got != want {
 			t.Errorf("%q: got %q, want %q", args, got, want)
 		}

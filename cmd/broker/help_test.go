@@ -103,8 +103,8 @@ func TestRefusesUnknownArguments(t *testing.T) {
 	}
 	for _, test := range tests {
 		code, stdout, stderr := invoke(test.args, brokertest.EnvironWithoutServers()...)
-		if code != exitConfig || stdout != "" || !strings.Contains(stderr, test.says) {
-			t.Errorf("%q: got exit code %d, stdout %q and stderr %q, want %d and %q", test.args, code, stdout, stderr, exitConfig, test.says)
+		if code != exitUsageOrConfig || stdout != "" || !strings.Contains(stderr, test.says) {
+			t.Errorf("%q: got exit code %d, stdout %q and stderr %q, want %d and %q", test.args, code, stdout, stderr, exitUsageOrConfig, test.says)
 		}
 	}
 }
@@ -189,16 +189,16 @@ func TestConfigShowsValuesAndSources(t *testing.T) {
 			"ETRUSTED_CLIENT_SECRET":      {"(set, 36 bytes)", "ETRUSTED_CLIENT_SECRET_FILE", ""},
 			"ETRUSTED_CLIENT_SECRET_FILE": {file, "environment", ""},
 		}},
-		{"without credentials", nil, exitConfig, []string{"ETRUSTED_CLIENT_ID", "ETRUSTED_CLIENT_SECRET"}, map[string]configRow{
+		{"without credentials", nil, exitUsageOrConfig, []string{"ETRUSTED_CLIENT_ID", "ETRUSTED_CLIENT_SECRET"}, map[string]configRow{
 			"ETRUSTED_CLIENT_ID":     {"(not set)", "-", ""},
 			"ETRUSTED_CLIENT_SECRET": {"(not set)", "-", ""},
 		}},
 		{"passwords in URLs", append([]string{
 			"ETRUSTED_API_URL=https://user:CANARY@host", "ETRUSTED_TOKEN_URL=https://user:CANARY@host/oauth/token",
-		}, credentials...), exitConfig, []string{"ETRUSTED_API_URL", "ETRUSTED_TOKEN_URL"}, map[string]configRow{
+		}, credentials...), exitUsageOrConfig, []string{"ETRUSTED_API_URL", "ETRUSTED_TOKEN_URL"}, map[string]configRow{
 			"ETRUSTED_API_URL": {"(not valid)", "environment", ""},
 		}},
-		{"secret and secret file", append([]string{"ETRUSTED_CLIENT_SECRET_FILE=" + file}, credentials...), exitConfig, []string{"ETRUSTED_CLIENT_SECRET"}, map[string]configRow{
+		{"secret and secret file", append([]string{"ETRUSTED_CLIENT_SECRET_FILE=" + file}, credentials...), exitUsageOrConfig, []string{"ETRUSTED_CLIENT_SECRET"}, map[string]configRow{
 			"ETRUSTED_CLIENT_ID": {"(set, 9 bytes)", "environment", ""},
 		}},
 	}

@@ -136,8 +136,8 @@ func TestRefusesUnusableSockets(t *testing.T) {
 				cmd.Env = append(cmd.Env, "LISTEN_FDS=9")
 			}
 			output, _ := cmd.CombinedOutput()
-			if code := cmd.ProcessState.ExitCode(); code != exitConfig || !strings.Contains(string(output), test.says) {
-				t.Errorf("got exit code %d, want %d and %q: %s", code, exitConfig, test.says, output)
+			if code := cmd.ProcessState.ExitCode(); code != exitUsageOrConfig || !strings.Contains(string(output), test.says) {
+				t.Errorf("got exit code %d, want %d and %q: %s", code, exitUsageOrConfig, test.says, output)
 			}
 		})
 	}

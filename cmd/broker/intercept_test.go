@@ -251,8 +251,8 @@ func TestInterceptionIsValidated(t *testing.T) {
 		{[]string{"BROKER_UPSTREAM_RESOLVER=192.0.2.53:0"}, "BROKER_UPSTREAM_RESOLVER: must be the IP address of a DNS server"},
 	} {
 		code, _, stderr := invoke([]string{"serve"}, brokertest.EnvironWithoutServers(test.environ...)...)
-		if code != exitConfig || !strings.Contains(stderr, test.want) {
-			t.Errorf("%v: got exit code %d, want %d with %q:\n%s", test.environ, code, exitConfig, test.want, stderr)
+		if code != exitUsageOrConfig || !strings.Contains(stderr, test.want) {
+			t.Errorf("%v: got exit code %d, want %d with %q:\n%s", test.environ, code, exitUsageOrConfig, test.want, stderr)
 		}
 	}
 }

@@ -18,12 +18,12 @@ func main() {
 	// The broker does not end when the reader of its log does, nor when an operator asks it to read its files again (see
 	// serveCommand). These signals have a handler because a child would inherit that they are ignored.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGHUP)
-	command, _ := splitArgs(os.Args[1:])
+	command, _ := splitCommandOrServe(os.Args[1:])
 	// run forwards signals. Windows sends a service one when a user logs off, which must not end it.
 	if command != "run" && command != "service" {
 		signals := make(chan os.Signal, 2)
 		signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-		if command == "demo" || isTerminal(os.Stderr) {
+		if command == "demo" || isUnixTerminal(os.Stderr) {
 			signal.Notify(signals, syscall.SIGHUP) // the terminal is gone
 		}
 		go func() {
@@ -33,7 +33,7 @@ func main() {
 			os.Exit(exitFailure)
 		}()
 	}
-	for _, name := range config.ProxyAndCAVariableNames() { // as config.Environment does
+	for _, name := range config.ProxyAndCAVariableNames() { // as config.EnvironToMap does
 		if value := os.Getenv(name); strings.HasSuffix(value, "\r") {
 			_ = os.Setenv(name, strings.TrimSuffix(value, "\r"))
 		}

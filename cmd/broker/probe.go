@@ -18,8 +18,8 @@ import (
 // probeTimeout is for one request to the admin listener on the same machine.
 const probeTimeout = 3 * time.Second
 
-// maxPeerText bounds a line of text from whatever listens at an address: more than a broker says of why it is not ready.
-const maxPeerText = 1 << 10
+// maxPrintedReplyLength bounds a line of text from whatever listens at an address: more than a broker says of why it is not ready.
+const maxPrintedReplyLength = 1 << 10
 
 func healthCommand(ctx context.Context, i invocation) error {
 	address, err := i.adminAddress()
@@ -69,11 +69,11 @@ func (i invocation) adminAddress() (string, error) {
 	_, _ = i.addPackageVariables(packageConfigDir)                 // a user who may not read them has the defaults
 	c, _ := config.DecodeVariables(config.EnvironToMap(i.environ)) // a string variable cannot be invalid here
 	if c.AdminListen == "" {
-		return "", exitError{exitConfig, "BROKER_ADMIN_LISTEN is empty: set it to the address that the broker uses"}
+		return "", exitError{exitUsageOrConfig, "BROKER_ADMIN_LISTEN is empty: set it to the address that the broker uses"}
 	}
 	host, port, err := config.SplitHostAndPortNumber(c.AdminListen)
 	if err != nil {
-		return "", exitError{exitConfig, "BROKER_ADMIN_LISTEN: " + err.Error()}
+		return "", exitError{exitUsageOrConfig, "BROKER_ADMIN_LISTEN: " + err.Error()}
 	}
 	return net.JoinHostPort(reachableHost(host), port), nil
 }
@@ -101,7 +101,7 @@ func probeAdmin(ctx context.Context, address, path string) error {
 	case err != nil || len(body) == 0:
 		return fmt.Errorf("%s answers %d", path, code)
 	}
-	return errors.New(printable.Escape(strings.TrimSpace(string(body)), maxPeerText)) // of whatever listens there
+	return errors.New(printable.Escape(strings.TrimSpace(string(body)), maxPrintedReplyLength)) // of whatever listens there
 }
 
 // noAnswerError replaces the error of a request to the admin listener, which may quote data from whatever listens there.

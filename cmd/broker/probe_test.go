@@ -59,10 +59,10 @@ func TestHealthAndWaitReportBrokerState(t *testing.T) {
 			[]string{"gave up after 2s: not ready: ", "rejected the credentials", "SSO Client Management"}},
 		{"wait without a broker", []string{"wait", "-timeout", "2s"}, unused, exitFailure,
 			[]string{"gave up after 2s: ", "the broker's admin listener on " + unused + " refused the connection: is it running?"}},
-		{"health, admin off", []string{"health"}, "", exitConfig, []string{"broker health: BROKER_ADMIN_LISTEN is empty"}},
-		{"wait, admin off", []string{"wait"}, "", exitConfig, []string{"broker wait: BROKER_ADMIN_LISTEN is empty"}},
-		{"health, no address", []string{"health"}, "9464", exitConfig, []string{"broker health: BROKER_ADMIN_LISTEN: must be HOST:PORT"}},
-		{"wait, no address", []string{"wait"}, "9464", exitConfig, []string{"broker wait: BROKER_ADMIN_LISTEN: must be HOST:PORT"}},
+		{"health, admin off", []string{"health"}, "", exitUsageOrConfig, []string{"broker health: BROKER_ADMIN_LISTEN is empty"}},
+		{"wait, admin off", []string{"wait"}, "", exitUsageOrConfig, []string{"broker wait: BROKER_ADMIN_LISTEN is empty"}},
+		{"health, no address", []string{"health"}, "9464", exitUsageOrConfig, []string{"broker health: BROKER_ADMIN_LISTEN: must be HOST:PORT"}},
+		{"wait, no address", []string{"wait"}, "9464", exitUsageOrConfig, []string{"broker wait: BROKER_ADMIN_LISTEN: must be HOST:PORT"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -159,7 +159,7 @@ func TestPrintsLinkedVersion(t *testing.T) {
 
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
-	for want, args := range map[int][]string{exitOK: {"-h"}, exitFailure: {"health"}, exitConfig: nil} {
+	for want, args := range map[int][]string{exitOK: {"-h"}, exitFailure: {"health"}, exitUsageOrConfig: nil} {
 		cmd := exec.Command(buildBroker(t), args...)
 		cmd.Env = []string{"BROKER_ADMIN_LISTEN=127.0.0.1:1"}
 		if _ = cmd.Run(); cmd.ProcessState.ExitCode() != want {

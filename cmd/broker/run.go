@@ -24,13 +24,13 @@ func runCommand(ctx context.Context, i invocation) error {
 	case err != nil:
 		return err
 	case options.intercept && options.demo:
-		return exitError{exitConfig, "-intercept cannot be used with -demo: hard-coded URLs would lead to the real eTrusted"}
+		return exitError{exitUsageOrConfig, "-intercept cannot be used with -demo: hard-coded URLs would lead to the real eTrusted"}
 	case flags.NArg() == 0:
-		return exitError{exitConfig, fmt.Sprintf("there is no COMMAND: '%s -h' shows the flags, which come before it", flags.Name())}
+		return exitError{exitUsageOrConfig, fmt.Sprintf("there is no COMMAND: '%s -h' shows the flags, which come before it", flags.Name())}
 	}
-	waiting, stopWaiting := signal.NotifyContext(ctx, forwardedSignals...)
+	waiting, stopWaiting := signal.NotifyContext(ctx, signalsCaughtByRun...)
 	defer stopWaiting() // until then, a signal must not end this process before COMMAND
-	command := newChildEnv(i.environ)
+	command := newChildEnvWithoutSecrets(i.environ)
 	log := i.stderr
 	if options.logFile != "" {
 		file, err := os.OpenFile(options.logFile, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
@@ -68,7 +68,7 @@ func runCommand(ctx context.Context, i invocation) error {
 	case err != nil:
 		return err
 	case options.intercept && c.RequiresAuthentication():
-		return exitError{exitConfig, "-intercept cannot be used with an access key, which COMMAND cannot send to its proxy"}
+		return exitError{exitUsageOrConfig, "-intercept cannot be used with an access key, which COMMAND cannot send to its proxy"}
 	}
 	broker := i
 	broker.stderr = log
@@ -120,7 +120,7 @@ func (i invocation) runChild(args, environ []string) error {
 	command.Env, command.Stdin, command.Stdout, command.Stderr = environ, os.Stdin, i.stdout, i.stderr
 	signals := make(chan os.Signal, 8)
 	defer close(signals)
-	signal.Notify(signals, forwardedSignals...)
+	signal.Notify(signals, signalsCaughtByRun...)
 	defer signal.Stop(signals)
 	switch err := command.Start(); {
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, os.ErrNotExist):
@@ -130,7 +130,7 @@ func (i invocation) runChild(args, environ []string) error {
 	}
 	go func() {
 		for received := range signals {
-			if !sentByTerminal(received) {
+			if !terminalSentToChildToo(received) {
 				_ = command.Process.Signal(received) // it may just have ended
 			}
 		}

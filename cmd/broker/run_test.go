@@ -39,10 +39,10 @@ func TestRunReturnsTheCommandsExitCode(t *testing.T) {
 		{"128 and the signal", []string{"-demo", "sh", "-c", "kill -9 $$"}, 137},
 		{"not found", []string{"-demo", "no-such-command"}, 127},
 		{"cannot be run", []string{"-demo", notExecutable}, 126},
-		{"no command", []string{"-demo"}, exitConfig},
-		{"the demo has no https address to intercept", []string{"-demo", "-intercept", "true"}, exitConfig},
-		{"unknown flag", []string{"-nonsense", "true"}, exitConfig},
-		{"no credentials", []string{"true"}, exitConfig},
+		{"no command", []string{"-demo"}, exitUsageOrConfig},
+		{"the demo has no https address to intercept", []string{"-demo", "-intercept", "true"}, exitUsageOrConfig},
+		{"unknown flag", []string{"-nonsense", "true"}, exitUsageOrConfig},
+		{"no credentials", []string{"true"}, exitUsageOrConfig},
 	} {
 		if code, _, stderr := invokeRun(t, nil, test.args...); code != test.want {
 			t.Errorf("%s: got exit code %d, want %d:\n%s", test.rule, code, test.want, stderr)
@@ -127,8 +127,8 @@ func TestRunIntercepts(t *testing.T) {
 	if _, err := os.Stat(dir); err == nil || dir == "" {
 		t.Errorf("got the directory %q, want it removed", dir)
 	}
-	if code, _, stderr = invokeRun(t, brokertest.Environ(upstream, "BROKER_ACCESS_KEY=the-key-0815-4711"), "-intercept", "true"); code != exitConfig || !strings.Contains(stderr, "cannot be used with an access key") {
-		t.Errorf("with an access key: got exit code %d, want %d: %s", code, exitConfig, stderr)
+	if code, _, stderr = invokeRun(t, brokertest.Environ(upstream, "BROKER_ACCESS_KEY=the-key-0815-4711"), "-intercept", "true"); code != exitUsageOrConfig || !strings.Contains(stderr, "cannot be used with an access key") {
+		t.Errorf("with an access key: got exit code %d, want %d: %s", code, exitUsageOrConfig, stderr)
 	}
 }
 

@@ -79,8 +79,8 @@ func TestReadsSecretFiles(t *testing.T) {
 func checkFileProblem(t *testing.T, environ []string, variable, path, problem string) {
 	t.Helper()
 	code, stdout, stderr := invoke([]string{"config"}, environ...)
-	if names := problemsIn(stderr); code != exitConfig || !slices.Equal(names, []string{variable + "_FILE"}) {
-		t.Errorf("got exit code %d and problems with %v, want %d and only %s_FILE", code, names, exitConfig, variable)
+	if names := problemsIn(stderr); code != exitUsageOrConfig || !slices.Equal(names, []string{variable + "_FILE"}) {
+		t.Errorf("got exit code %d and problems with %v, want %d and only %s_FILE", code, names, exitUsageOrConfig, variable)
 	}
 	for _, part := range []string{variable + "_FILE", path, problem} {
 		if !strings.Contains(stderr, part) {
@@ -122,8 +122,8 @@ func TestWaitsForLateCredentialFiles(t *testing.T) {
 		"ETRUSTED_CLIENT_ID=", "ETRUSTED_CLIENT_ID_FILE="+id, "ETRUSTED_CLIENT_SECRET=", "ETRUSTED_CLIENT_SECRET_FILE="+secret)
 	for _, command := range []string{"config", "check"} {
 		want := map[string]string{"config": "ETRUSTED_CLIENT_ID_FILE: file not found", "check": "ETRUSTED_CLIENT_ID_FILE: " + id + " does not exist"}[command]
-		if code, stdout, stderr := invoke([]string{command}, environ...); code != exitConfig || !strings.Contains(stdout+stderr, want) {
-			t.Errorf("%s: got exit code %d and\n%s%s\nwant %d and %q", command, code, stdout, stderr, exitConfig, want)
+		if code, stdout, stderr := invoke([]string{command}, environ...); code != exitUsageOrConfig || !strings.Contains(stdout+stderr, want) {
+			t.Errorf("%s: got exit code %d and\n%s%s\nwant %d and %q", command, code, stdout, stderr, exitUsageOrConfig, want)
 		}
 	}
 	b := startBroker(t, nil, environ)

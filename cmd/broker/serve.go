@@ -35,7 +35,7 @@ func (i invocation) serve(ctx context.Context, c config.Config, reload <-chan os
 	case err == nil:
 		return nil
 	case errors.As(err, new(config.Error)):
-		return exitError{code: exitConfig}
+		return exitError{code: exitUsageOrConfig}
 	default:
 		return exitError{code: exitFailure}
 	}

@@ -2,5 +2,5 @@
 
 package main
 
-// systemCommands returns the commands that only this system has.
-func systemCommands() []command { return nil }
+// platformCommands returns the commands that only this system has: none.
+func platformCommands() []command { return nil }

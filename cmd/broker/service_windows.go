@@ -13,7 +13,7 @@ import (
 	"etrusted-broker/internal/winservice"
 )
 
-func systemCommands() []command {
+func platformCommands() []command {
 	return []command{{"service", "install, remove, start or stop the Windows service; install needs -env-file FILE", true, serviceCommand}}
 }
 
@@ -42,7 +42,7 @@ func serviceCommand(ctx context.Context, i invocation) error {
 	switch {
 	case err != nil:
 	case run == nil:
-		err = exitError{exitConfig, "say what to do: install, remove, start or stop"}
+		err = exitError{exitUsageOrConfig, "say what to do: install, remove, start or stop"}
 	default:
 		err = run(ctx, i)
 	}

@@ -30,7 +30,7 @@ func statusCommand(ctx context.Context, i invocation) error {
 		printLine(i.stdout, "%s", printable.Escape(status.document, math.MaxInt))
 	} else {
 		for _, line := range status.lines() {
-			printLine(i.stdout, "%s", printable.Escape(line, maxPeerText))
+			printLine(i.stdout, "%s", printable.Escape(line, maxPrintedReplyLength))
 		}
 	}
 	if !status.Ready {
@@ -48,7 +48,7 @@ func (i invocation) runningStatus(ctx context.Context) (status brokerStatus, err
 	defer cancel()
 	status, err = readStatus(ctx, listenAddress{network: "tcp", address: address})
 	switch {
-	case errors.Is(err, errOtherProgram):
+	case errors.Is(err, errNotBrokerOfThisVersion):
 		err = fmt.Errorf("%s %w", address, err)
 	case err != nil:
 		err = noAnswerError(address, err)
@@ -71,10 +71,10 @@ type brokerStatus struct {
 	document  string                   // in one line
 }
 
-// errOtherProgram means that no broker of this version listens at an address.
-var errOtherProgram = errors.New("is in use by another program, or by a broker of another version")
+// errNotBrokerOfThisVersion means that no broker of this version listens at an address.
+var errNotBrokerOfThisVersion = errors.New("is in use by another program, or by a broker of another version")
 
-// readStatus reads the status from a broker's admin listener. Its error is errOtherProgram if another program responds.
+// readStatus reads the status from a broker's admin listener. Its error is errNotBrokerOfThisVersion if another program responds.
 func readStatus(ctx context.Context, l listenAddress) (status brokerStatus, err error) {
 	// An account takes up to 15 kB, with a token request in each minute of the last hour, so this is enough for a thousand.
 	const maxStatus = 16 << 20
@@ -84,7 +84,7 @@ func readStatus(ctx context.Context, l listenAddress) (status brokerStatus, err 
 	}
 	var document bytes.Buffer
 	if code != http.StatusOK || json.Compact(&document, body) != nil || json.Unmarshal(body, &status) != nil || status.Version == "" || status.Accounts == nil {
-		return status, errOtherProgram
+		return status, errNotBrokerOfThisVersion
 	}
 	status.document = document.String()
 	return status, nil

@@ -69,7 +69,7 @@ func TestStatusSaysWhyThereIsNone(t *testing.T) {
 	}{
 		{"BROKER_ADMIN_LISTEN=127.0.0.1:1", "the broker's admin listener on 127.0.0.1:1 refused the connection: is it running?", exitFailure},
 		{adminEnv(other), "is in use by another program, or by a broker of another version", exitFailure},
-		{"BROKER_ADMIN_LISTEN=", "BROKER_ADMIN_LISTEN is empty", exitConfig},
+		{"BROKER_ADMIN_LISTEN=", "BROKER_ADMIN_LISTEN is empty", exitUsageOrConfig},
 	} {
 		if code, stdout, stderr := ask([]string{"status"}, test.environ); code != test.code || stdout != "" || !strings.Contains(stderr, test.says) {
 			t.Errorf("%s: got exit code %d, %q and %q, want %d and %q", test.environ, code, stdout, stderr, test.code, test.says)

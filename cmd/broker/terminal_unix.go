@@ -9,12 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forwardedSignals are the signals that the command run sends on to COMMAND.
-var forwardedSignals = []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2}
+// signalsCaughtByRun are the signals that do not end the command run. It sends them on to COMMAND, unless terminalSentToChildToo.
+var signalsCaughtByRun = []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2}
 
-// sentByTerminal reports whether a signal probably came from the terminal, which sends it to COMMAND too: this process is in the
-// terminal's foreground process group, as COMMAND is.
-func sentByTerminal(received os.Signal) bool {
+// terminalSentToChildToo reports whether a signal probably came from the terminal, which sends it to COMMAND too: this process is
+// in the terminal's foreground process group, as COMMAND is.
+func terminalSentToChildToo(received os.Signal) bool {
 	if received != syscall.SIGINT && received != syscall.SIGQUIT {
 		return false
 	}
@@ -27,7 +27,7 @@ func sentByTerminal(received os.Signal) bool {
 	return err == nil && foreground == syscall.Getpgrp()
 }
 
-func isTerminal(file *os.File) bool {
+func isUnixTerminal(file *os.File) bool {
 	_, err := unix.IoctlGetWinsize(int(file.Fd()), unix.TIOCGWINSZ)
 	return err == nil
 }

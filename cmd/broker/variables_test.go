@@ -15,7 +15,7 @@ func TestWarnsOfUnknownVariables(t *testing.T) {
 		begin   string
 	}{
 		"the broker starts, with a warning in its log":              {brokertest.EnvironWithoutServers("BROKER_LISTENS=CANARY"), exitOK, `{"level":"warn"`},
-		"the broker does not start, and the warning is no log line": {brokertest.EnvironWithoutServers("BROKER_LISTENS=CANARY", "BROKER_LISTEN=x"), exitConfig, "broker: warning: BROKER_LISTENS"},
+		"the broker does not start, and the warning is no log line": {brokertest.EnvironWithoutServers("BROKER_LISTENS=CANARY", "BROKER_LISTEN=x"), exitUsageOrConfig, "broker: warning: BROKER_LISTENS"},
 	} {
 		code, _, stderr := invoke(nil, test.environ...)
 		if code != test.code || !strings.HasPrefix(stderr, test.begin) || !strings.Contains(stderr, "BROKER_LISTENS is not a variable of the broker and has no effect; did you mean BROKER_LISTEN?") {
