@@ -47,9 +47,9 @@ func (e *entry) Get(ctx context.Context) (tokensource.SharedState, error) {
 		return tokensource.SharedState{}, err
 	}
 	e.seen = reply[4]
-	shared, now := tokensource.SharedState{FencingToken: parseNumber(reply[0])}, time.Now()
-	if r, ok := e.open(e.tokenKey, reply[2]); ok && r.FencingToken == parseNumber(reply[1]) {
-		remaining := min(r.Lifetime, r.Issued.Add(r.Lifetime).Sub(now), time.Duration(parseNumber(reply[3]))*time.Millisecond)
+	shared, now := tokensource.SharedState{FencingToken: parseNumberOrZero(reply[0])}, time.Now()
+	if r, ok := e.open(e.tokenKey, reply[2]); ok && r.FencingToken == parseNumberOrZero(reply[1]) {
+		remaining := min(r.Lifetime, r.Issued.Add(r.Lifetime).Sub(now), time.Duration(parseNumberOrZero(reply[3]))*time.Millisecond)
 		shared.Token = tokensource.SharedToken{
 			AccessToken: tokensource.NewSecret(r.AccessToken), FencingToken: r.FencingToken, Issued: r.Issued, Lifetime: r.Lifetime, NotBefore: r.NotBefore, Remaining: remaining,
 		}
@@ -59,7 +59,7 @@ func (e *entry) Get(ctx context.Context) (tokensource.SharedState, error) {
 	// set the store's clock, so those of the brokers count too, which may differ by five minutes.
 	left := 31*time.Second + r.Remaining - time.Duration(shared.FencingToken-r.FencingToken)*time.Microsecond
 	if ok && left > 0 && now.Sub(r.Issued).Abs() < 5*time.Minute {
-		r.Remaining = min(left, r.Remaining, time.Duration(parseNumber(reply[5]))*time.Millisecond)
+		r.Remaining = min(left, r.Remaining, time.Duration(parseNumberOrZero(reply[5]))*time.Millisecond)
 		shared.Lease = r.Lease
 	}
 	return shared, nil
@@ -67,7 +67,7 @@ func (e *entry) Get(ctx context.Context) (tokensource.SharedState, error) {
 
 // Acquire implements tokensource.Entry. It replaces the lease that Get has returned, valid or not.
 func (e *entry) Acquire(ctx context.Context, lease tokensource.Lease) (bool, error) {
-	e.held = e.seal(e.leaseKey, record{Lease: lease, Issued: time.Now()})
+	e.held = e.seal(e.leaseKey, tokenOrLeaseRecord{Lease: lease, Issued: time.Now()})
 	reply, err := e.runScript(ctx, 1, compareAndSwapLeaseScript, []string{e.leaseKey}, e.seen, e.held, lease.Remaining.Milliseconds())
 	return err == nil && reply[0] == "1", err
 }
@@ -81,25 +81,25 @@ func (e *entry) Release(ctx context.Context, failed tokensource.Lease) error {
 
 // Put implements tokensource.Entry.
 func (e *entry) Put(ctx context.Context, token tokensource.SharedToken) error {
-	sealed := e.seal(e.tokenKey, record{Lease: tokensource.Lease{FencingToken: token.FencingToken}, Issued: token.Issued, AccessToken: token.AccessToken.Reveal(), Lifetime: token.Lifetime, NotBefore: token.NotBefore})
+	sealed := e.seal(e.tokenKey, tokenOrLeaseRecord{Lease: tokensource.Lease{FencingToken: token.FencingToken}, Issued: token.Issued, AccessToken: token.AccessToken.Reveal(), Lifetime: token.Lifetime, NotBefore: token.NotBefore})
 	// By the store's clock, the lifetime began at its fencing token, which was before the token was requested.
 	expires := token.FencingToken/1000 + token.Lifetime.Milliseconds()
 	_, err := e.runScript(ctx, 1, putTokenScript, []string{e.tokenKey, e.leaseKey}, token.FencingToken, sealed, expires, e.held, channel, e.name)
 	return err
 }
 
-// parseNumber parses a number of the store; it returns 0 for anything else. Lua calculates with doubles, so it has 53 bits.
-func parseNumber(text string) int64 {
+// parseNumberOrZero parses a number of the store; it returns 0 for anything else. Lua calculates with doubles, so it has 53 bits.
+func parseNumberOrZero(text string) int64 {
 	n, _ := strconv.ParseInt(text, 10, 54) // the limit if it is out of range
 	return n
 }
 
-// recordFormat is an input of every key: another format of the records has other names and keys.
-const recordFormat = "etrusted-broker token store 3"
+// recordFormatInKeys is an input of every key: another format of the records has other names and keys.
+const recordFormatInKeys = "etrusted-broker token store 3"
 
-// record is a token or a lease as it is sealed. It contains the fencing token because an attacker who can write to the store
+// tokenOrLeaseRecord is a token or a lease as it is sealed. It contains the fencing token because an attacker who can write to the store
 // could otherwise present an old token, which was refused since, as the newest.
-type record struct {
+type tokenOrLeaseRecord struct {
 	tokensource.Lease               // of a token, only its fencing token
 	Issued            time.Time     // of a lease, when it was acquired or released
 	AccessToken       string        `json:",omitempty"`
@@ -117,7 +117,7 @@ type sealer struct {
 // newSealer returns the sealer of a pair at an endpoint. Tokens for other audiences, scopes or APIs have other names.
 func newSealer(pair tokensource.Credentials, endpoint tokensource.TokenEndpoint) sealer {
 	derive := func(purpose string, length int) []byte {
-		return must(hkdf.Key(sha256.New, []byte(pair.Secret.Reveal()), nil, recordFormat+" "+purpose, length))
+		return must(hkdf.Key(sha256.New, []byte(pair.Secret.Reveal()), nil, recordFormatInKeys+" "+purpose, length))
 	}
 	names := must(json.Marshal(append([]string{pair.ID.Reveal(), endpoint.URL, endpoint.Audience, endpoint.API}, endpoint.Scopes...)))
 	aead := must(cipher.NewGCMWithRandomNonce(must(aes.NewCipher(derive("seal", 32))))) // at a token every four minutes, no nonce comes twice
@@ -133,13 +133,13 @@ func must[T any](value T, err error) T {
 }
 
 // seal encrypts a record for a key of the store.
-func (s sealer) seal(key string, r record) string {
+func (s sealer) seal(key string, r tokenOrLeaseRecord) string {
 	return string(s.aead.Seal(nil, nil, must(json.Marshal(r)), []byte(key))) //nolint:gosec // G407: this AEAD takes no nonce, and makes a random one.
 }
 
 // open decrypts a record. It reports false unless the record was sealed for this key, so that an attacker who can write to the
 // store cannot move it.
-func (s sealer) open(key, sealed string) (r record, ok bool) {
+func (s sealer) open(key, sealed string) (r tokenOrLeaseRecord, ok bool) {
 	plain, err := s.aead.Open(nil, nil, []byte(sealed), []byte(key))
 	return r, err == nil && json.Unmarshal(plain, &r) == nil
 }

@@ -25,7 +25,7 @@ func testSealer(id, secret string) sealer {
 // A record opens only unchanged, with the same credentials, and under the same key.
 func TestSeal(t *testing.T) {
 	s := testSealer("id", "secret")
-	sealed := s.seal("key", record{Lease: tokensource.Lease{FencingToken: 5}, AccessToken: "a"})
+	sealed := s.seal("key", tokenOrLeaseRecord{Lease: tokensource.Lease{FencingToken: 5}, AccessToken: "a"})
 	if r, ok := s.open("key", sealed); !ok || r.FencingToken != 5 || r.AccessToken != "a" {
 		t.Errorf("got %+v, %t, want the record", r, ok)
 	}
@@ -36,11 +36,11 @@ func TestSeal(t *testing.T) {
 			t.Errorf("opened with byte %d changed", i)
 		}
 	}
-	for name, open := range map[string]func() (record, bool){
-		"another key":    func() (record, bool) { return s.open("another", sealed) },
-		"another secret": func() (record, bool) { return testSealer("id", "another").open("key", sealed) },
-		"truncated":      func() (record, bool) { return s.open("key", sealed[1:]) },
-		"empty":          func() (record, bool) { return s.open("key", "") },
+	for name, open := range map[string]func() (tokenOrLeaseRecord, bool){
+		"another key":    func() (tokenOrLeaseRecord, bool) { return s.open("another", sealed) },
+		"another secret": func() (tokenOrLeaseRecord, bool) { return testSealer("id", "another").open("key", sealed) },
+		"truncated":      func() (tokenOrLeaseRecord, bool) { return s.open("key", sealed[1:]) },
+		"empty":          func() (tokenOrLeaseRecord, bool) { return s.open("key", "") },
 	} {
 		if r, ok := open(); ok {
 			t.Errorf("%s: opened as %+v", name, r)
@@ -70,12 +70,12 @@ func TestNamesDifferByEnvironment(t *testing.T) {
 // FuzzReply parses what a script may return, and records that no broker sealed.
 func FuzzReply(f *testing.F) {
 	mine := testSealer("id", "secret")
-	sealed := mine.seal("key", record{Lease: tokensource.Lease{FencingToken: 5}, AccessToken: "a"})
+	sealed := mine.seal("key", tokenOrLeaseRecord{Lease: tokensource.Lease{FencingToken: 5}, AccessToken: "a"})
 	f.Add("5", sealed)
 	f.Add("9007199254740992", "x")
 	f.Add("-1", sealed[1:])
 	f.Fuzz(func(t *testing.T, number, text string) {
-		if n := parseNumber(number); n >= 1<<53 {
+		if n := parseNumberOrZero(number); n >= 1<<53 {
 			t.Errorf("%q: got the number %d, want less than 2^53", number, n)
 		}
 		if r, ok := mine.open("key", text); ok && (r.AccessToken != "a" || r.FencingToken != 5) {
@@ -125,7 +125,7 @@ func TestIgnoresOldLease(t *testing.T) {
 		{0, 6 * time.Minute, 15 * time.Second, 10 * time.Second, 0},
 		{0, -6 * time.Minute, 15 * time.Second, 10 * time.Second, 0},
 	} {
-		lease := e.seal(e.leaseKey, record{Lease: tokensource.Lease{FencingToken: fence - tc.age.Microseconds(), Remaining: tc.remaining}, Issued: time.Now().Add(tc.ahead)})
+		lease := e.seal(e.leaseKey, tokenOrLeaseRecord{Lease: tokensource.Lease{FencingToken: fence - tc.age.Microseconds(), Remaining: tc.remaining}, Issued: time.Now().Add(tc.ahead)})
 		s.client = cannedClient{reply: []any{strconv.Itoa(fence), "0", "", "-2", lease, strconv.FormatInt(tc.store.Milliseconds(), 10)}}
 		shared, err := e.Get(t.Context())
 		if got := shared.Lease; err != nil || got.Remaining != tc.want || (got.FencingToken != 0) != (tc.want != 0) {
@@ -205,8 +205,8 @@ func TestRecoversFromPanics(t *testing.T) {
 	_ = s.client.Close()
 	s.client = struct{ redis.UniversalClient }{} // calls nothing
 	e := s.Entry(tokensource.Credentials{}, tokensource.TokenEndpoint{}, func() {})
-	if _, err := e.Get(t.Context()); err == nil || err.Error() != explain(errInvalidReply) {
-		t.Errorf("got %v, want %s", err, explain(errInvalidReply))
+	if _, err := e.Get(t.Context()); err == nil || err.Error() != explainStoreError(errInvalidReply) {
+		t.Errorf("got %v, want %s", err, explainStoreError(errInvalidReply))
 	}
 	if err := s.listen(t.Context()); !errors.Is(err, errInvalidReply) {
 		t.Errorf("got %v, want %v", err, errInvalidReply)

@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	prefix  = "etrusted-broker:" // of every key and channel, so that a store's access rules can name them
-	channel = prefix + "tokens"  // announces new tokens: a message is the name of an entry
+	keyAndChannelPrefix = "etrusted-broker:"             // of every key and channel, so that a store's access rules can name them
+	channel             = keyAndChannelPrefix + "tokens" // announces new tokens: a message is the name of an entry
 
 	failureCooldown = 5 * time.Second // after that, one account tries a store that failed, while the others go on without
 )
@@ -48,7 +48,7 @@ func New(options Options, onStateChange func(problem string)) *Store {
 // Entry implements tokensource.Store.
 func (s *Store) Entry(pair tokensource.Credentials, endpoint tokensource.TokenEndpoint, onChange func()) tokensource.Entry {
 	e := &entry{Store: s, sealer: newSealer(pair, endpoint), onChange: onChange}
-	e.tokenKey, e.leaseKey = prefix+"{"+e.name+"}:token", prefix+"{"+e.name+"}:lease"
+	e.tokenKey, e.leaseKey = keyAndChannelPrefix+"{"+e.name+"}:token", keyAndChannelPrefix+"{"+e.name+"}:lease"
 	s.entries.Store(e, nil)
 	return e
 }
@@ -157,7 +157,7 @@ func (s *Store) ready() error {
 func (s *Store) noteResult(err error) error {
 	problem := ""
 	if err != nil {
-		problem = explain(err)
+		problem = explainStoreError(err)
 		err = errors.New(problem)
 	}
 	s.mu.Lock()
@@ -182,8 +182,9 @@ var refusalTexts = map[string]string{
 	"MOVED":     "is a node of a Cluster: name another one too, as addr=HOST:PORT",
 }
 
-// explain does not repeat the words of a server, which may echo what it was sent.
-func explain(err error) string {
+// explainStoreError returns the end of a sentence that begins with "it". It does not repeat the words of a server, which may echo
+// what it was sent.
+func explainStoreError(err error) string {
 	if refusal, ok := errors.AsType[redis.Error](err); ok {
 		code, rest, _ := strings.Cut(refusal.Error(), " ")
 		if strings.HasPrefix(rest, "The user executing the script ") || strings.HasPrefix(rest, "ACL failure in script") {
