@@ -40,6 +40,6 @@ func main() {
 	}
 	environ := os.Environ()
 	harden.Process(config.SecretVariableNames())
-	harden.LimitMemory()
+	harden.LowerGoMemoryLimitToCgroup()
 	os.Exit(run(ctx, filepath.Base(os.Args[0]), os.Args[1:], environ, os.Stdout, os.Stderr))
 }

@@ -77,7 +77,7 @@ func installService(_ context.Context, i invocation) error {
 
 // runService is the process that Windows starts. Whatever it has to say is an event, also about its arguments.
 func (i invocation) runService() error {
-	return winservice.Run(func(ctx context.Context, log io.Writer, running func(stopTime time.Duration)) int {
+	return winservice.Run(func(ctx context.Context, log io.Writer, onRunning func(stopTime time.Duration)) int {
 		i.stderr = log
 		if err := i.parseNoArgs(i.flags()); err != nil {
 			return i.reportError(err)
@@ -86,6 +86,6 @@ func (i invocation) runService() error {
 		if err != nil {
 			return i.reportError(err)
 		}
-		return i.reportError(i.serve(ctx, c, nil, func(server.Listeners) { running(c.ShutdownGrace + server.StopTimeBeyondGrace) }))
+		return i.reportError(i.serve(ctx, c, nil, func(server.Listeners) { onRunning(c.ShutdownGrace + server.StopTimeBeyondGrace) }))
 	}, exitFailure)
 }

@@ -28,25 +28,25 @@ const (
 )
 
 // readersInACL returns the SIDs of those who can read a file, except for trusted ones. Entries are in the order of their evaluation.
-func readersInACL(entries []accessEntry, trusted ...string) (readers []string) {
-	decided := append(trusted, systemSID, administratorsSID, creatorOwnerSID, ownerRightsSID)
+func readersInACL(entries []accessEntry, trustedSIDs ...string) (readerSIDs []string) {
+	decided := append(trustedSIDs, systemSID, administratorsSID, creatorOwnerSID, ownerRightsSID)
 	for _, entry := range entries {
 		if entry.mask&readRights == 0 || slices.Contains(decided, entry.sid) {
 			continue
 		}
 		if decided = append(decided, entry.sid); !entry.deny {
-			readers = append(readers, entry.sid)
+			readerSIDs = append(readerSIDs, entry.sid)
 		}
 	}
-	return readers
+	return readerSIDs
 }
 
 // aclRepairCommand returns the command, for cmd.exe and PowerShell, that lets only SYSTEM, the administrators and one more account
-// read a file. others are the SIDs that may have an entry of their own.
-func aclRepairCommand(path, icaclsGrant string, others []string) string {
+// read a file. otherSIDs are the SIDs that may have an entry of their own.
+func aclRepairCommand(path, icaclsGrant string, otherSIDs []string) string {
 	command := fmt.Sprintf(`icacls "%s" /inheritance:r /grant:r "*%s:F" "*%s:F" "%s"`, path, systemSID, administratorsSID, icaclsGrant)
-	if len(others) > 0 {
-		command += ` /remove:g "*` + strings.Join(others, `" "*`) + `"`
+	if len(otherSIDs) > 0 {
+		command += ` /remove:g "*` + strings.Join(otherSIDs, `" "*`) + `"`
 	}
 	return command
 }

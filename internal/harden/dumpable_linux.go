@@ -2,8 +2,8 @@ package harden
 
 import "syscall"
 
-// disableDump clears the "dumpable" attribute until the next execve: see PR_SET_DUMPABLE(2const) and ptrace(2). The attribute
+// makeNonDumpable clears the "dumpable" attribute until the next execve: see PR_SET_DUMPABLE(2const) and ptrace(2). The attribute
 // belongs to the memory that all threads share, so any thread may clear it.
-func disableDump() {
+func makeNonDumpable() {
 	_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_SET_DUMPABLE, 0, 0)
 }

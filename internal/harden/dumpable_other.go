@@ -2,4 +2,4 @@
 
 package harden
 
-func disableDump() {}
+func makeNonDumpable() {}

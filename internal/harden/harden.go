@@ -14,15 +14,15 @@ import (
 // it writes no core dump. /proc/PID/environ still shows the initial environment to root. Call it at startup, after reading the
 // environment. It ignores errors: sandboxes may forbid each step, and that is no reason to stop.
 func Process(secretVariables []string) {
-	disableDump()
+	makeNonDumpable()
 	for _, name := range secretVariables {
 		_ = os.Unsetenv(name)
 	}
 }
 
-// LimitMemory lowers Go's memory limit (GOMEMLIMIT) to seven eighths of the control group's, if there is one. The rest is for what the
-// Go runtime does not count: the program itself and the kernel's socket buffers.
-func LimitMemory() {
+// LowerGoMemoryLimitToCgroup lowers Go's memory limit (GOMEMLIMIT) to seven eighths of the control group's, if there is one. The
+// rest is for what the Go runtime does not count: the program itself and the kernel's socket buffers.
+func LowerGoMemoryLimitToCgroup() {
 	cgroups, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return // not Linux
@@ -36,11 +36,11 @@ func LimitMemory() {
 const noMemoryLimit = 1 << 46
 
 // cgroupMemoryLimit returns the lowest memory limit of the control groups that a process is in, and of their ancestors, or else
-// noMemoryLimit. cgroups is what /proc/self/cgroup holds. In a container its path may be the host's, of which only the last part exists
-// below the mount point; missing files are skipped.
-func cgroupMemoryLimit(cgroups string, read func(name string) ([]byte, error)) (bytes int64) {
-	bytes = noMemoryLimit
-	for line := range strings.Lines(cgroups) {
+// noMemoryLimit, in bytes. procSelfCgroup is what /proc/self/cgroup holds. In a container its path may be the host's, of which only
+// the last part exists below the mount point; missing files are skipped.
+func cgroupMemoryLimit(procSelfCgroup string, read func(name string) ([]byte, error)) (limitOrNoMemoryLimit int64) {
+	lowest := int64(noMemoryLimit)
+	for line := range strings.Lines(procSelfCgroup) {
 		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3) // id, controllers, path
 		if len(fields) < 3 {
 			continue
@@ -55,7 +55,7 @@ func cgroupMemoryLimit(cgroups string, read func(name string) ([]byte, error)) (
 		for group := path.Clean("/" + fields[2]); ; group = path.Dir(group) {
 			if text, err := read(path.Join(mount, group, file)); err == nil {
 				if limit, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && limit > 0 { // not "max"
-					bytes = min(bytes, limit)
+					lowest = min(lowest, limit)
 				}
 			}
 			if group == "/" {
@@ -63,5 +63,5 @@ func cgroupMemoryLimit(cgroups string, read func(name string) ([]byte, error)) (
 			}
 		}
 	}
-	return bytes
+	return lowest
 }

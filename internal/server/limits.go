@@ -46,7 +46,7 @@ func limitsFor(descriptors int, memory, perConnection int64) connectionLimits {
 	return l
 }
 
-// currentLimits divides what the process may use: with GOMEMLIMIT, or the limit that harden.LimitMemory has set.
+// currentLimits divides what the process may use: with GOMEMLIMIT, or the limit that harden.LowerGoMemoryLimitToCgroup has set.
 func currentLimits(c config.Config) connectionLimits {
 	memory, perConnection := debug.SetMemoryLimit(-1), int64(memoryPerAppConnection) // it reads the limit and does not change it
 	if c.UpstreamHTTP2 {

@@ -40,7 +40,7 @@ func Install(executable string, args []string, shutdownTime time.Duration) error
 			return err
 		}
 		defer func() { _ = s.Close() }() // nothing is buffered
-		if err := configure(s, shutdownTime); err != nil {
+		if err := configureRecoveryShutdownAndEvents(s, shutdownTime); err != nil {
 			_ = s.Delete() // rather than leave half of it
 			return err
 		}
@@ -48,8 +48,8 @@ func Install(executable string, args []string, shutdownTime time.Duration) error
 	})
 }
 
-// configure sets what CreateService does not.
-func configure(s *mgr.Service, shutdownTime time.Duration) error {
+// configureRecoveryShutdownAndEvents sets what CreateService does not.
+func configureRecoveryShutdownAndEvents(s *mgr.Service, shutdownTime time.Duration) error {
 	if err := s.SetRecoveryActions([]mgr.RecoveryAction{{Type: mgr.ServiceRestart, Delay: restartDelay}}, uint32(failureResetPeriod/time.Second)); err != nil {
 		return fmt.Errorf("cannot set the recovery options: %w", err)
 	}

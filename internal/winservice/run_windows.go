@@ -13,26 +13,26 @@ import (
 
 const startTimeout = 30 * time.Second // more than the broker takes until it accepts connections
 
-// Main is the program that the service runs, until ctx is done. It writes its log to log, and calls running once it accepts
+// Main is the program that the service runs, until ctx is done. It writes its log to log, and calls onRunning once it accepts
 // connections, with the time that its end may take. It returns the exit code.
-type Main func(ctx context.Context, log io.Writer, running func(stopTime time.Duration)) int
+type Main func(ctx context.Context, log io.Writer, onRunning func(stopTime time.Duration)) (exitCode int)
 
 // Run runs main as the service. Only a process that Windows has started as this service may call it. If main returns the exit code
-// crashExitCode, Run ends the process, so that Windows restarts it. It reports every other exit code.
-func Run(main Main, crashExitCode int) error {
+// restartExitCode, Run ends the process, so that Windows restarts it. It reports every other exit code.
+func Run(main Main, restartExitCode int) error {
 	log, err := eventlog.Open(Name)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = log.Close() }() // nothing is buffered
-	return svc.Run(Name, handler{main, crashExitCode, eventWriter{log}})
+	return svc.Run(Name, handler{main, restartExitCode, eventWriter{log}})
 }
 
 // handler implements svc.Handler.
 type handler struct {
-	main          Main
-	crashExitCode int
-	log           io.Writer
+	main            Main
+	restartExitCode int
+	log             io.Writer
 }
 
 // Execute implements svc.Handler.
@@ -49,7 +49,7 @@ func (h handler) Execute(_ []string, requests <-chan svc.ChangeRequest, states c
 			// A shutdown of Windows sends PRESHUTDOWN first, and then waits as long as Install has set.
 			states <- svc.Status{State: svc.Running, Accepts: svc.AcceptStop | svc.AcceptShutdown | svc.AcceptPreShutdown}
 		case code := <-ended:
-			if code == h.crashExitCode {
+			if code == h.restartExitCode {
 				os.Exit(code) //nolint:forbidigo // Windows restarts only a service that has not reported its end
 			}
 			return true, uint32(code) //nolint:gosec // an exit code is not negative
