@@ -99,7 +99,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	if b.policy, err = b.newPolicy(hosts); err != nil {
 		return nil, err
 	}
-	b.pass = &passHostsClient{hosts: b.policy.PassHosts, checked: &dialer.TCPDialer{Refused: ssrf.Refused}, unchecked: new(dialer.TCPDialer)}
+	b.pass = &passHostsClient{hosts: b.policy.PassHosts, checked: &dialer.TCPDialer{Refused: ssrf.IsLoopbackLinkLocalOrMetadata}, unchecked: new(dialer.TCPDialer)}
 	b.proxy, err = proxy.New(proxy.Config{
 		Upstream:       c.API,
 		UpstreamClient: toAPI,

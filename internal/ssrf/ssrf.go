@@ -9,7 +9,8 @@ import (
 	"slices"
 )
 
-var refused = []netip.Prefix{
+// loopbackLinkLocalAndMetadata are the addresses that are refused, with the multicast, broadcast and unspecified ones.
+var loopbackLinkLocalAndMetadata = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), // Linux takes 0.0.0.0 for the machine itself
 	netip.MustParsePrefix("127.0.0.0/8"),
 	netip.MustParsePrefix("169.254.0.0/16"), // link-local, and the metadata of most clouds
@@ -42,17 +43,18 @@ var ipv4InIPv6Prefixes = []struct {
 	{netip.MustParsePrefix("2002::/16"), 2},        // 6to4: RFC 3056 section 2
 }
 
-// Refused reports whether a proxy must not connect to an address: loopback, unspecified, multicast, link-local and cloud metadata
-// addresses, IPv6 addresses that contain one of these, and the invalid address. The zone does not matter.
-func Refused(address netip.Addr) bool {
+// IsLoopbackLinkLocalOrMetadata reports whether a proxy must not connect to an address: loopback, unspecified, multicast,
+// link-local and cloud metadata addresses, IPv6 addresses that contain one of these, and the invalid address. The zone does not
+// matter.
+func IsLoopbackLinkLocalOrMetadata(address netip.Addr) bool {
 	address = address.WithZone("")
 	isRefused := func(prefix netip.Prefix) bool { return prefix.Contains(address) }
-	if !address.IsValid() || slices.ContainsFunc(refused, isRefused) {
+	if !address.IsValid() || slices.ContainsFunc(loopbackLinkLocalAndMetadata, isRefused) {
 		return true
 	}
 	bytes := address.As16()
 	for _, embedding := range ipv4InIPv6Prefixes {
-		if embedding.prefix.Contains(address) && Refused(netip.AddrFrom4([4]byte(bytes[embedding.offset:]))) {
+		if embedding.prefix.Contains(address) && IsLoopbackLinkLocalOrMetadata(netip.AddrFrom4([4]byte(bytes[embedding.offset:]))) {
 			return true
 		}
 	}

@@ -73,7 +73,7 @@ func forms(v4 netip.Addr) []netip.Addr {
 
 func expect(t *testing.T, address netip.Addr, want bool) {
 	t.Helper()
-	if got := ssrf.Refused(address); got != want {
-		t.Errorf("Refused(%s): got %t, want %t", address, got, want)
+	if got := ssrf.IsLoopbackLinkLocalOrMetadata(address); got != want {
+		t.Errorf("IsLoopbackLinkLocalOrMetadata(%s): got %t, want %t", address, got, want)
 	}
 }
