@@ -147,7 +147,7 @@ func (l listenAddress) tryListen(ctx context.Context) (mayBeTaken bool, err erro
 		// Listening there for a moment could leave a file behind. If the broker could not listen, the listener may still be a
 		// socket that systemd created, or a broker of another user.
 		info, statErr := os.Lstat(l.address)
-		if err := unixsocket.Check(l.address); err != nil {
+		if err := unixsocket.CheckPath(l.address); err != nil {
 			return statErr == nil && info.Mode()&os.ModeSocket != 0, fmt.Errorf("BROKER_LISTEN %w", err)
 		}
 		return statErr == nil, nil

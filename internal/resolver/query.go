@@ -25,24 +25,24 @@ const (
 )
 
 var (
-	errNoAnswer    = &net.DNSError{Err: "the DNS server did not answer", IsTimeout: true, IsTemporary: true}
-	errBadAnswer   = &net.DNSError{Err: "the answer of the DNS server is malformed"}
-	errRefused     = &net.DNSError{Err: "the DNS server failed or refused", IsTemporary: true}
-	errNoAddress   = &net.DNSError{Err: "the host has no address", IsNotFound: true}
-	errNoSuchHost  = &net.DNSError{Err: "no such host", IsNotFound: true}
-	errInvalidName = &net.DNSError{Err: "the host is not a domain name"}
+	errNoAnswer        = &net.DNSError{Err: "the DNS server did not answer", IsTimeout: true, IsTemporary: true}
+	errBadAnswer       = &net.DNSError{Err: "the answer of the DNS server is malformed"}
+	errFailedOrRefused = &net.DNSError{Err: "the DNS server failed or refused", IsTemporary: true}
+	errNoAddress       = &net.DNSError{Err: "the host has no address", IsNotFound: true}
+	errNoSuchHost      = &net.DNSError{Err: "no such host", IsNotFound: true}
+	errInvalidName     = &net.DNSError{Err: "the host is not a domain name"}
 )
 
-type answer struct {
+type addressesWithTTL struct {
 	addresses []netip.Addr
 	ttl       time.Duration // of the record, or alias, that expires first
 }
 
 // query asks one question: over UDP, and over TCP if the answer is too long for it (RFC 7766 section 5).
-func (r *Resolver) query(ctx context.Context, name string, kind dnsmessage.Type) (answer, error) {
+func (r *Resolver) query(ctx context.Context, name string, kind dnsmessage.Type) (addressesWithTTL, error) {
 	parsed, err := dnsmessage.NewName(name)
 	if err != nil {
-		return answer{}, r.lookupError(name, errInvalidName)
+		return addressesWithTTL{}, r.lookupError(name, errInvalidName)
 	}
 	asked := dnsmessage.Question{Name: parsed, Type: kind, Class: dnsmessage.ClassINET}
 	reason := errNoAnswer
@@ -60,12 +60,12 @@ func (r *Resolver) query(ctx context.Context, name string, kind dnsmessage.Type)
 		case dnsmessage.RCodeSuccess:
 			return addressesIn(&received, asked), nil
 		case dnsmessage.RCodeNameError:
-			return answer{}, r.lookupError(name, errNoSuchHost)
+			return addressesWithTTL{}, r.lookupError(name, errNoSuchHost)
 		default:
-			reason = errRefused
+			reason = errFailedOrRefused
 		}
 	}
-	return answer{}, r.lookupError(name, reason)
+	return addressesWithTTL{}, r.lookupError(name, reason)
 }
 
 // exchange sends a question and returns the answer to it.
@@ -153,8 +153,8 @@ func parseAnswer(message []byte, id uint16, asked dnsmessage.Question) (received
 func sameName(a, b dnsmessage.Name) bool { return strings.EqualFold(a.String(), b.String()) }
 
 // addressesIn returns the addresses of the host, or of that for which its name is an alias: RFC 1034 section 3.6.2.
-func addressesIn(received *dnsmessage.Message, asked dnsmessage.Question) answer {
-	found := answer{ttl: maxTTL}
+func addressesIn(received *dnsmessage.Message, asked dnsmessage.Question) addressesWithTTL {
+	found := addressesWithTTL{ttl: maxTTL}
 	name := asked.Name
 	for range maxAliases {
 		var alias *dnsmessage.Name

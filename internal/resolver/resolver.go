@@ -60,7 +60,7 @@ func (r *Resolver) LookupNetIP(ctx context.Context, host string) ([]netip.Addr, 
 	case len(last.addresses) == 0 || isNotFound(err):
 		return nil, err
 	default:
-		found = answer{last.addresses, staleTTL}
+		found = addressesWithTTL{last.addresses, staleTTL}
 	}
 	r.mu.Lock()
 	r.known[name] = cacheEntry{found.addresses, time.Now().Add(min(max(found.ttl, minTTL), maxTTL))}
@@ -74,9 +74,9 @@ func isNotFound(err error) bool {
 }
 
 // lookupBoth asks for both types of records at the same time. One is enough: the other one then gets a moment (RFC 8305 section 3).
-func (r *Resolver) lookupBoth(ctx context.Context, name string) (both answer, _ error) {
+func (r *Resolver) lookupBoth(ctx context.Context, name string) (both addressesWithTTL, _ error) {
 	type result struct {
-		answer
+		addressesWithTTL
 		err error
 	}
 	results := make(chan result, len(addressRecordTypes))
@@ -94,7 +94,7 @@ func (r *Resolver) lookupBoth(ctx context.Context, name string) (both answer, _ 
 		case got := <-results:
 			switch {
 			case len(got.addresses) > 0:
-				both = answer{append(both.addresses, got.addresses...), min(both.ttl, got.ttl)}
+				both = addressesWithTTL{append(both.addresses, got.addresses...), min(both.ttl, got.ttl)}
 				late = time.After(resolutionDelay)
 			case got.err != nil && (failure == nil || isNotFound(failure)):
 				failure = got.err // "no such host" counts only if both questions were answered
@@ -105,7 +105,7 @@ func (r *Resolver) lookupBoth(ctx context.Context, name string) (both answer, _ 
 	if len(both.addresses) > 0 {
 		return both, nil
 	}
-	return answer{}, cmp.Or(failure, r.lookupError(name, errNoAddress))
+	return addressesWithTTL{}, cmp.Or(failure, r.lookupError(name, errNoAddress))
 }
 
 func (r *Resolver) lookupError(name string, reason *net.DNSError) error {

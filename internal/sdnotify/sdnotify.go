@@ -32,7 +32,7 @@ type Notifier struct {
 
 // New returns a Notifier, or nil if NOTIFY_SOCKET is not set. It unsets WATCHDOG_USEC and WATCHDOG_PID. If these are
 // invalid, it returns an error and a Notifier without a watchdog.
-func New() (*Notifier, error) {
+func New() (notifierOrNil *Notifier, watchdogErr error) {
 	n := &Notifier{socket: os.Getenv("NOTIFY_SOCKET")} //nolint:forbidigo // go-systemd reads its variables from there too
 	if n.socket == "" {
 		return nil, nil

@@ -9,10 +9,10 @@ import (
 	"syscall"
 )
 
-// Check returns an error if it is certain that Listen would fail, without changing anything. It does not find out whether a
+// CheckPath returns an error if it is certain that Listen would fail, without changing anything. It does not find out whether a
 // program listens on a socket at path.
-func Check(path string) error {
-	if err := validatePath(path); err != nil {
+func CheckPath(path string) error {
+	if err := validatePathSyntax(path); err != nil {
 		return err
 	}
 	if err := checkWritable(filepath.Dir(path)); err != nil {
@@ -22,8 +22,8 @@ func Check(path string) error {
 	return err
 }
 
-// validatePath returns an error if path cannot be the path of a socket.
-func validatePath(path string) error {
+// validatePathSyntax returns an error if path cannot be the path of a socket.
+func validatePathSyntax(path string) error {
 	// The kernel's field, less the final zero byte.
 	const maxLength = len(syscall.RawSockaddrUnix{}.Path) - 1
 	switch {

@@ -23,10 +23,10 @@ const socketMode = 0o660
 // is something else, such as a symbolic link. It is not safe to start two brokers on one path at the same time: the second may replace
 // the socket of the first.
 func Listen(ctx context.Context, path string) (net.Listener, error) {
-	if err := validatePath(path); err != nil {
+	if err := validatePathSyntax(path); err != nil {
 		return nil, err
 	}
-	if err := removeStale(ctx, path); err != nil {
+	if err := removeStaleSocket(ctx, path); err != nil {
 		return nil, err
 	}
 	config := net.ListenConfig{Control: chmodBeforeBind}
@@ -60,16 +60,16 @@ func chmodAndVerify(path string) error {
 	return nil
 }
 
-// dialTimeout bounds the wait for a program that may listen on an existing socket.
-const dialTimeout = time.Second
+// existingSocketDialTimeout bounds the wait for a program that may listen on an existing socket.
+const existingSocketDialTimeout = time.Second
 
-// removeStale removes the socket at path if certainly no program listens on it: one that is stopped, or whose backlog is full,
+// removeStaleSocket removes the socket at path if certainly no program listens on it: one that is stopped, or whose backlog is full,
 // still does. It returns an error for anything else at path.
-func removeStale(ctx context.Context, path string) error {
+func removeStaleSocket(ctx context.Context, path string) error {
 	if exists, err := socketExists(path); err != nil || !exists {
 		return err
 	}
-	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "unix", path)
+	conn, err := (&net.Dialer{Timeout: existingSocketDialTimeout}).DialContext(ctx, "unix", path)
 	if err == nil {
 		_ = conn.Close() // nothing was sent
 	}

@@ -2,5 +2,5 @@
 
 package unixsocket
 
-// checkWritable is never called: validatePath refuses every path on this system.
+// checkWritable is never called: validatePathSyntax refuses every path on this system.
 func checkWritable(string) error { return nil }
