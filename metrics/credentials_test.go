@@ -27,7 +27,7 @@ func TestCredentialMetrics(t *testing.T) {
 	m := newMetrics(tokensource.Snapshot{
 		Account:       "de",
 		Invalidations: 6,
-		Reloads:       [...]uint64{7, 8, 9}, // in the order of tokensource.ReloadOutcomes
+		Reloads:       [...]uint64{7, 8, 9}, // in the order of tokensource.CountedReloadOutcomes
 		LastChange:    time.UnixMilli(1_700_000_000_250),
 	})
 	checkSeries(t, m, `

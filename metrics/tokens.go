@@ -58,7 +58,7 @@ func collectTokens(ch chan<- prometheus.Metric, snapshots []tokensource.Snapshot
 		for i, outcome := range tokensource.Outcomes {
 			refreshes(float64(snapshot.Refreshes[i]), snapshot.Account, string(outcome))
 		}
-		for i, outcome := range tokensource.ReloadOutcomes {
+		for i, outcome := range tokensource.CountedReloadOutcomes {
 			reloads(float64(snapshot.Reloads[i]), snapshot.Account, string(outcome))
 		}
 	}

@@ -30,9 +30,9 @@ type AccountsConfig struct {
 	OnSkipped          func(problem string)
 }
 
-// maxConcurrentFetches limits concurrent token requests over all accounts, apart from those that take long: a start with hundreds of
+// maxConcurrentFetchStarts limits concurrent token requests over all accounts, apart from those that take long: a start with hundreds of
 // accounts must not look like an attack to the login server.
-const maxConcurrentFetches = 8
+const maxConcurrentFetchStarts = 8
 
 // IsAccountName reports whether a directory name is a valid name of an account: 1 to 63 lower-case letters, digits and hyphens,
 // not beginning with a hyphen. Names go into paths, labels and messages unescaped.
@@ -58,7 +58,7 @@ func NewAccounts(config AccountsConfig) (*Accounts, error) {
 	if _, err := New(config.Source); err != nil {
 		return nil, err
 	}
-	config.Source.FetchSemaphore = make(chan struct{}, maxConcurrentFetches)
+	config.Source.FetchSemaphore = make(chan struct{}, maxConcurrentFetchStarts)
 	a := &Accounts{config: config, rereads: filewatch.NewTrigger(), reported: map[string]bool{}}
 	if config.Dir != "" {
 		a.config.Dir = filepath.Clean(config.Dir)
@@ -82,8 +82,8 @@ func (a *Accounts) Source(name string) (*Source, bool) {
 }
 
 // ReadEnvironments reads the environments of all accounts, with or without Run. It leaves out those that cannot be read.
-func (a *Accounts) ReadEnvironments() map[string]Environment {
-	environments := map[string]Environment{}
+func (a *Accounts) ReadEnvironments() map[string]APIEnvironment {
+	environments := map[string]APIEnvironment{}
 	for name, source := range *a.sources.Load() {
 		if environment, err := source.config.Credentials.ReadEnvironment(); err == nil {
 			environments[name] = environment
@@ -202,7 +202,7 @@ func (a *Accounts) newSource(name string) *Source {
 		dir := filepath.Join(a.config.Dir, name)
 		id, secret := filepath.Join(dir, "client_id"), filepath.Join(dir, "client_secret")
 		config.Credentials = CredentialSource{
-			ID: CredentialField{Name: id, File: id}, Secret: CredentialField{Name: secret, File: secret}, EnvironmentDir: dir,
+			ID: CredentialFieldSource{Name: id, File: id}, Secret: CredentialFieldSource{Name: secret, File: secret}, EnvironmentDir: dir,
 		}
 	}
 	source, _ := New(config) // which NewAccounts has checked

@@ -21,24 +21,24 @@ type Credentials struct {
 // maxSecretFileSize limits what is read of a secret file. A client secret has a few dozen bytes; a larger file is one named by mistake.
 const maxSecretFileSize = 4 << 10
 
-// The errors of HidePath, and that of an empty file.
+// The errors of HidePathUnlessExists, and that of an empty file.
 var (
-	ErrFileNotFound   = errors.New("file not found")
-	ErrFileUnreadable = errors.New("cannot be read: check the path and the permissions of its directories")
-	ErrEmptySecret    = errors.New("is empty: write the value into it")
+	ErrHiddenPathNotFound     = errors.New("file not found")
+	ErrHiddenPathInaccessible = errors.New("cannot be read: check the path and the permissions of its directories")
+	ErrEmptySecret            = errors.New("is empty: write the value into it")
 )
 
-// HidePath returns err, the error of reading a file, or one without the path if that cannot be examined: then it may be the
+// HidePathUnlessExists returns err, the error of reading a file, or one without the path if that cannot be examined: then it may be the
 // secret itself, written into the wrong variable.
-func HidePath(path string, err error) error {
+func HidePathUnlessExists(path string, err error) error {
 	if err == nil {
 		return nil
 	}
 	switch _, missing := os.Lstat(path); {
 	case errors.Is(missing, fs.ErrNotExist):
-		return ErrFileNotFound
+		return ErrHiddenPathNotFound
 	case missing != nil:
-		return ErrFileUnreadable
+		return ErrHiddenPathInaccessible
 	default:
 		return err
 	}
@@ -46,10 +46,10 @@ func HidePath(path string, err error) error {
 
 // ReadSecretFile reads one secret from a file, as Docker, Kubernetes and systemd mount them; see ParseSecret. Its errors
 // name the path and what to do, and contain none of the content.
-func ReadSecretFile(path string) (Secret, error) { return parseFile(path, ParseSecret) }
+func ReadSecretFile(path string) (Secret, error) { return parseSecretFile(path, ParseSecret) }
 
 // ReadSecretLines reads secrets from a file as ReadSecretFile does, one a line, and at least one. Empty lines are ignored.
-func ReadSecretLines(path string) ([]Secret, error) { return parseFile(path, parseSecretLines) }
+func ReadSecretLines(path string) ([]Secret, error) { return parseSecretFile(path, parseSecretLines) }
 
 func parseSecretLines(content []byte) ([]Secret, error) {
 	isBlank := func(line []byte) bool { return len(bytes.TrimSpace(line)) == 0 }
@@ -68,9 +68,9 @@ func parseSecretLines(content []byte) ([]Secret, error) {
 	return secrets, nil
 }
 
-// parseFile reads a file and parses its content. parse refuses more than maxSecretFileSize bytes, and never gets many more.
-func parseFile[T any](path string, parse func(content []byte) (T, error)) (value T, err error) {
-	content, err := readContent(path)
+// parseSecretFile reads a file and parses its content. parse refuses more than maxSecretFileSize bytes, and never gets many more.
+func parseSecretFile[T any](path string, parse func(content []byte) (T, error)) (value T, err error) {
+	content, err := readRegularFilePrefix(path, maxSecretFileSize+1)
 	if err != nil {
 		return value, fmt.Errorf("cannot read %s: %w", path, err)
 	}
@@ -80,8 +80,8 @@ func parseFile[T any](path string, parse func(content []byte) (T, error)) (value
 	return value, nil
 }
 
-// readContent returns the content of a file, up to maxSecretFileSize+1 bytes. Its errors do not repeat the path.
-func readContent(path string) ([]byte, error) {
+// readRegularFilePrefix returns the content of a file, up to maxBytes. Its errors do not repeat the path.
+func readRegularFilePrefix(path string, maxBytes int64) ([]byte, error) {
 	switch info, err := os.Stat(path); {
 	case err != nil:
 		return nil, withoutPath(err)
@@ -95,7 +95,7 @@ func readContent(path string) ([]byte, error) {
 		return nil, withoutPath(err)
 	}
 	defer func() { _ = file.Close() }() // only read from
-	content, err := io.ReadAll(io.LimitReader(file, maxSecretFileSize+1))
+	content, err := io.ReadAll(io.LimitReader(file, maxBytes))
 	return content, withoutPath(err)
 }
 

@@ -15,15 +15,15 @@ import (
 
 // CredentialSource says where a set of credentials is read from.
 type CredentialSource struct {
-	ID, Secret CredentialField
+	ID, Secret CredentialFieldSource
 	// Restart says, in a sentence, what makes the broker use corrected files; empty if it reads them by itself.
 	Restart string
 	// EnvironmentDir has the optional files api_url, token_url, audience and scopes; empty for a set without its own environment.
 	EnvironmentDir string
 }
 
-// CredentialField says where one half of a pair is read from: a file, or a fixed value.
-type CredentialField struct {
+// CredentialFieldSource says where one half of a pair is read from: a file, or a fixed value.
+type CredentialFieldSource struct {
 	Name  string // that the operator knows, for messages: a variable or a path
 	File  string // if set, it is read each time, and Value is ignored
 	Value Secret
@@ -31,8 +31,8 @@ type CredentialField struct {
 
 // Read returns the current set. The files may be replaced one after the other, and an old ID with a new secret is not a
 // pair; so Read reads all until two consecutive reads agree. Its errors name the file and contain none of its content.
-func (s CredentialSource) Read() (CredentialSet, error) {
-	var previous CredentialSet
+func (s CredentialSource) Read() (CredentialsAndEnvironment, error) {
+	var previous CredentialsAndEnvironment
 	for i := range 11 {
 		set, err := s.readOnce()
 		if err != nil || i > 0 && set.Equal(previous) {
@@ -40,22 +40,22 @@ func (s CredentialSource) Read() (CredentialSet, error) {
 		}
 		previous = set
 	}
-	return CredentialSet{}, errors.New("the credential files change too often to be read as a pair: write them less often")
+	return CredentialsAndEnvironment{}, errors.New("the credential files change too often to be read as a pair: write them less often")
 }
 
-func (s CredentialSource) readOnce() (CredentialSet, error) {
+func (s CredentialSource) readOnce() (CredentialsAndEnvironment, error) {
 	id, errID := s.ID.read()
 	secret, errSecret := s.Secret.read()
 	environment, errEnvironment := s.ReadEnvironment()
-	return CredentialSet{Credentials{ID: id, Secret: secret}, environment}, errors.Join(errID, errSecret, errEnvironment)
+	return CredentialsAndEnvironment{Credentials{ID: id, Secret: secret}, environment}, errors.Join(errID, errSecret, errEnvironment)
 }
 
-func (f CredentialField) read() (Secret, error) {
+func (f CredentialFieldSource) read() (Secret, error) {
 	if f.File == "" {
 		return f.Value, nil
 	}
 	secret, err := ReadSecretFile(f.File)
-	if err = HidePath(f.File, err); errors.Is(err, ErrFileNotFound) || errors.Is(err, ErrFileUnreadable) {
+	if err = HidePathUnlessExists(f.File, err); errors.Is(err, ErrHiddenPathNotFound) || errors.Is(err, ErrHiddenPathInaccessible) {
 		err = fmt.Errorf("%s: %w", f.Name, err)
 	}
 	return secret, err
@@ -83,7 +83,7 @@ func (s CredentialSource) modified() (at [6]time.Time) {
 // that are moved into it one after the other may be old, and the next one may name another login server.
 func (s CredentialSource) isSettled() bool {
 	files := s.files()
-	return !slices.ContainsFunc(append(files[:], s.EnvironmentDir), func(path string) bool { return !filewatch.IsSettled(path) })
+	return !slices.ContainsFunc(append(files[:], s.EnvironmentDir), func(path string) bool { return !filewatch.IsSettledOrMissing(path) })
 }
 
 // dirs returns the directories to watch. The directory is watched and not the file, because Kubernetes swaps a symbolic
@@ -111,7 +111,7 @@ func (s CredentialSource) Hints(rejected Credentials) []string {
 	var hints []string
 	for _, part := range []struct{ name, text string }{{s.ID.Name, id}, {s.Secret.Name, secret}} {
 		switch {
-		case assignment.MatchString(part.text):
+		case dotenvAssignment.MatchString(part.text):
 			hints = append(hints, part.name+" contains NAME=VALUE: write only the value into it.")
 		case part.text != strings.Trim(part.text, " \t\r\n\"'`"):
 			hints = append(hints, part.name+" begins or ends with quotes or spaces: remove them if they are not part of it.")
@@ -131,5 +131,5 @@ func (s CredentialSource) advise(rejected Credentials, advice string) string {
 	return strings.Join(append(s.Hints(rejected), advice), " ")
 }
 
-// assignment matches a line of a .env file. A value in base64 may end with an equals sign.
-var assignment = regexp.MustCompile(`^(export +)?[A-Za-z]+_\w*=[^=]`)
+// dotenvAssignment matches a line of a .env file. A value in base64 may end with an equals sign.
+var dotenvAssignment = regexp.MustCompile(`^(export +)?[A-Za-z]+_\w*=[^=]`)

@@ -78,11 +78,11 @@ func (e *TokenEndpoint) exchange(request *http.Request) (*token, *RefreshError) 
 	response, err := e.Transport.RoundTrip(request)
 	var body []byte
 	if err == nil {
-		body, err = readBody(response.Body)
+		body, err = readAndUnzipBody(response.Body)
 		_ = response.Body.Close() // only read from
 	}
 	if err != nil {
-		failure := networkError(err)
+		failure := transferError(err)
 		failure.timedOut = errors.Is(err, context.DeadlineExceeded)
 		return nil, failure
 	}
@@ -94,7 +94,7 @@ func (e *TokenEndpoint) exchange(request *http.Request) (*token, *RefreshError) 
 	return fresh, failure
 }
 
-func networkError(err error) *RefreshError {
+func transferError(err error) *RefreshError {
 	if errors.Is(err, errResponseTooLarge) || errors.Is(err, errNotGzip) {
 		return invalidResponseError(err.Error())
 	}
@@ -111,8 +111,8 @@ var (
 	errNotGzip          = errors.New("it is not valid gzip")
 )
 
-// readBody returns the text of a response. Some servers compress it unasked, and some put a byte order mark in front.
-func readBody(r io.Reader) ([]byte, error) {
+// readAndUnzipBody returns the text of a response. Some servers compress it unasked, and some put a byte order mark in front.
+func readAndUnzipBody(r io.Reader) ([]byte, error) {
 	buffered := bufio.NewReader(r)
 	r = buffered
 	if magic, _ := buffered.Peek(2); string(magic) == "\x1f\x8b" {

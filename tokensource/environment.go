@@ -14,8 +14,8 @@ import (
 	"etrusted-broker/internal/hostport"
 )
 
-// Environment is an account's own API, and the login server that issues tokens for it. The zero value is the broker's.
-type Environment struct {
+// APIEnvironment is an account's own API, and the login server that issues tokens for it. The zero value is the broker's.
+type APIEnvironment struct {
 	API *url.URL // scheme and host; nil: the broker's
 	// TokenURL, Audience and Scopes replace those of Config.Endpoint, unless they are empty.
 	TokenURL string
@@ -24,12 +24,12 @@ type Environment struct {
 }
 
 // Equal reports whether both environments are the same.
-func (e Environment) Equal(other Environment) bool {
+func (e APIEnvironment) Equal(other APIEnvironment) bool {
 	return e.apiURL() == other.apiURL() && e.TokenURL == other.TokenURL && e.Audience == other.Audience && slices.Equal(e.Scopes, other.Scopes)
 }
 
 // apiURL returns the API's base URL; empty for the broker's.
-func (e Environment) apiURL() string {
+func (e APIEnvironment) apiURL() string {
 	if e.API == nil {
 		return ""
 	}
@@ -37,7 +37,7 @@ func (e Environment) apiURL() string {
 }
 
 // Endpoint returns the token endpoint, which differs from the general one in what the environment has of its own.
-func (e Environment) Endpoint(general TokenEndpoint) TokenEndpoint {
+func (e APIEnvironment) Endpoint(general TokenEndpoint) TokenEndpoint {
 	general.URL = cmp.Or(e.TokenURL, general.URL)
 	general.Audience = cmp.Or(e.Audience, general.Audience)
 	if len(e.Scopes) > 0 {
@@ -47,15 +47,15 @@ func (e Environment) Endpoint(general TokenEndpoint) TokenEndpoint {
 	return general
 }
 
-// CredentialSet is a pair of credentials and the environment in which it is valid. It is only replaced as a whole: a pair must not
-// reach the login server of another environment, nor its tokens another API.
-type CredentialSet struct {
+// CredentialsAndEnvironment is a pair of credentials and the environment in which it is valid: a set, for short. It is only replaced
+// as a whole: a pair must not reach the login server of another environment, nor its tokens another API.
+type CredentialsAndEnvironment struct {
 	Credentials
-	Environment Environment
+	Environment APIEnvironment
 }
 
 // Equal reports whether both sets are the same.
-func (s CredentialSet) Equal(other CredentialSet) bool {
+func (s CredentialsAndEnvironment) Equal(other CredentialsAndEnvironment) bool {
 	return s.ID.Equal(other.ID) && s.Secret.Equal(other.Secret) && s.Environment.Equal(other.Environment)
 }
 
@@ -68,7 +68,7 @@ const (
 )
 
 // ReadEnvironment returns what the files in EnvironmentDir say. Its errors name the file and what it must contain.
-func (s CredentialSource) ReadEnvironment() (e Environment, err error) {
+func (s CredentialSource) ReadEnvironment() (e APIEnvironment, err error) {
 	if s.EnvironmentDir == "" {
 		return e, nil
 	}
@@ -80,7 +80,7 @@ func (s CredentialSource) ReadEnvironment() (e Environment, err error) {
 		readOverride(s, scopesFile, &e.Scopes, func(text string) ([]string, error) { return strings.Fields(text), nil }),
 	)
 	if err != nil {
-		return Environment{}, err
+		return APIEnvironment{}, err
 	}
 	if tokenURL != nil {
 		e.TokenURL = tokenURL.String()
@@ -117,7 +117,7 @@ func (s CredentialSource) environmentFile(name string) string {
 }
 
 // ReplaceVariableNames replaces the names of variables in a text by those of the files that an environment has in their place.
-func (s CredentialSource) ReplaceVariableNames(e Environment, text string) string {
+func (s CredentialSource) ReplaceVariableNames(e APIEnvironment, text string) string {
 	exists := map[string]bool{apiURLFile: e.API != nil, tokenURLFile: e.TokenURL != "", audienceFile: e.Audience != "", scopesFile: len(e.Scopes) > 0}
 	for file := range exists {
 		if exists[file] {

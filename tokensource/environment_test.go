@@ -148,23 +148,23 @@ func TestReadsEnvironment(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		files setFiles
-		want  tokensource.Environment
+		want  tokensource.APIEnvironment
 		err   string // after the path
 	}{
-		"none":                 {setFiles{}, tokensource.Environment{}, ""},
-		"all":                  {qa, tokensource.Environment{API: parse(qaAPI), TokenURL: qaToken, Audience: "qa", Scopes: []string{"a", "b"}}, ""},
-		"with line ends":       {setFiles{"api_url": "\ufeff" + qaAPI + " \r\n", "audience": "x y\n"}, tokensource.Environment{API: parse(qaAPI), Audience: "x y"}, ""},
-		"loopback":             {setFiles{"api_url": "http://127.0.0.1:8081"}, tokensource.Environment{API: parse("http://127.0.0.1:8081")}, ""},
-		"an empty file":        {setFiles{"api_url": ""}, tokensource.Environment{}, "api_url is empty: write the value into it, or remove the file"},
-		"only a line end":      {setFiles{"scopes": "\n"}, tokensource.Environment{}, "scopes is empty: write the value into it, or remove the file"},
-		"only spaces":          {setFiles{"audience": "  "}, tokensource.Environment{}, "audience is empty: write the value into it, or remove the file"},
-		"no TLS":               {setFiles{"token_url": "http://canary.example/oauth/token"}, tokensource.Environment{}, "token_url must start with https://: http:// would send the credential unencrypted (allowed only for loopback addresses)"},
-		"no URL":               {setFiles{"token_url": "canary.example"}, tokensource.Environment{}, "token_url must be a URL that starts with https://"},
-		"a path of the API":    {setFiles{"api_url": "https://canary.example/channels"}, tokensource.Environment{}, "api_url must consist of scheme and host only: the app's path is forwarded unchanged"},
-		"a password":           {setFiles{"api_url": "https://x:canary@api.example"}, tokensource.Environment{}, "api_url must not contain a user name or password"},
-		"a query":              {setFiles{"token_url": "https://login.example/oauth/token?canary"}, tokensource.Environment{}, "token_url must not have a query or a fragment"},
-		"two lines":            {setFiles{"api_url": "https://canary.example\nx"}, tokensource.Environment{}, "api_url has more than one line: write only the value into it"},
-		"one right, one wrong": {setFiles{"api_url": qaAPI, "token_url": "canary"}, tokensource.Environment{}, "token_url must be a URL that starts with https://"},
+		"none":                 {setFiles{}, tokensource.APIEnvironment{}, ""},
+		"all":                  {qa, tokensource.APIEnvironment{API: parse(qaAPI), TokenURL: qaToken, Audience: "qa", Scopes: []string{"a", "b"}}, ""},
+		"with line ends":       {setFiles{"api_url": "\ufeff" + qaAPI + " \r\n", "audience": "x y\n"}, tokensource.APIEnvironment{API: parse(qaAPI), Audience: "x y"}, ""},
+		"loopback":             {setFiles{"api_url": "http://127.0.0.1:8081"}, tokensource.APIEnvironment{API: parse("http://127.0.0.1:8081")}, ""},
+		"an empty file":        {setFiles{"api_url": ""}, tokensource.APIEnvironment{}, "api_url is empty: write the value into it, or remove the file"},
+		"only a line end":      {setFiles{"scopes": "\n"}, tokensource.APIEnvironment{}, "scopes is empty: write the value into it, or remove the file"},
+		"only spaces":          {setFiles{"audience": "  "}, tokensource.APIEnvironment{}, "audience is empty: write the value into it, or remove the file"},
+		"no TLS":               {setFiles{"token_url": "http://canary.example/oauth/token"}, tokensource.APIEnvironment{}, "token_url must start with https://: http:// would send the credential unencrypted (allowed only for loopback addresses)"},
+		"no URL":               {setFiles{"token_url": "canary.example"}, tokensource.APIEnvironment{}, "token_url must be a URL that starts with https://"},
+		"a path of the API":    {setFiles{"api_url": "https://canary.example/channels"}, tokensource.APIEnvironment{}, "api_url must consist of scheme and host only: the app's path is forwarded unchanged"},
+		"a password":           {setFiles{"api_url": "https://x:canary@api.example"}, tokensource.APIEnvironment{}, "api_url must not contain a user name or password"},
+		"a query":              {setFiles{"token_url": "https://login.example/oauth/token?canary"}, tokensource.APIEnvironment{}, "token_url must not have a query or a fragment"},
+		"two lines":            {setFiles{"api_url": "https://canary.example\nx"}, tokensource.APIEnvironment{}, "api_url has more than one line: write only the value into it"},
+		"one right, one wrong": {setFiles{"api_url": qaAPI, "token_url": "canary"}, tokensource.APIEnvironment{}, "token_url must be a URL that starts with https://"},
 	} {
 		e := &environments{credentialFiles: credentialFiles(t.TempDir())}
 		e.write(t, test.files)
@@ -397,7 +397,7 @@ func TestReportsEnvironments(t *testing.T) {
 				}
 				return answer(200, `{"access_token":"abc","expires_in":3600}`), nil
 			})},
-			OnEnvironment: func(_ string, inUse, tried tokensource.Environment) {
+			OnEnvironment: func(_ string, inUse, tried tokensource.APIEnvironment) {
 				reported = append(reported, "in use "+inUse.TokenURL+", tried "+tried.TokenURL)
 			},
 		})

@@ -47,15 +47,15 @@ func (e *RefreshError) Error() string { return e.Reason + ". " + e.Advice }
 
 // The codes of credentials that the broker cannot use, in the log and on the status page.
 const (
-	CodeUnreadable = "credentials-unreadable" // they cannot be read
-	CodeUnused     = "new-credentials-unused" // they have changed, and the old ones are still in use
+	CodeCredentialsUnreadable = "credentials-unreadable" // they cannot be read
+	CodeNewCredentialsUnused  = "new-credentials-unused" // they have changed, and the old ones are still in use
 )
 
 // Code returns the code of the problem that requests without a token are answered with.
 func (e *RefreshError) Code() string {
 	switch {
 	case e.Unreadable:
-		return CodeUnreadable
+		return CodeCredentialsUnreadable
 	case e.Outcome == OutcomeRejected:
 		return ErrCredentialsRejected.Code
 	default:
@@ -68,8 +68,8 @@ func isRejection(failure *RefreshError) bool {
 	return failure != nil && failure.Outcome == OutcomeRejected
 }
 
-// isTemporary reports whether a status means that the same request may succeed later.
-func isTemporary(status int) bool {
+// isTemporaryStatus reports whether a status means that the same request may succeed later.
+func isTemporaryStatus(status int) bool {
 	return status >= 500 || status == http.StatusRequestTimeout || status == http.StatusTooEarly || status == http.StatusTooManyRequests
 }
 

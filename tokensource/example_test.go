@@ -17,8 +17,8 @@ func ExampleSource() {
 	defer eTrusted.Close()
 	source, err := tokensource.New(tokensource.Config{
 		Credentials: tokensource.CredentialSource{
-			ID:     tokensource.CredentialField{Name: "the ID", Value: tokensource.NewSecret(fakeetrusted.DefaultClientID)},
-			Secret: tokensource.CredentialField{Name: "the secret", Value: tokensource.NewSecret(fakeetrusted.DefaultClientSecret)},
+			ID:     tokensource.CredentialFieldSource{Name: "the ID", Value: tokensource.NewSecret(fakeetrusted.DefaultClientID)},
+			Secret: tokensource.CredentialFieldSource{Name: "the secret", Value: tokensource.NewSecret(fakeetrusted.DefaultClientSecret)},
 		},
 		Endpoint: tokensource.TokenEndpoint{
 			URL: eTrusted.URL + "/oauth/token", Audience: "https://api.etrusted.com", Transport: &http.Transport{DisableKeepAlives: true},

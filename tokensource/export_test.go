@@ -8,7 +8,7 @@ import (
 // ExpireByWallClock makes the token one that has expired by the wall clock, but not by the monotonic clock, because these clocks cannot
 // diverge in a bubble.
 func (s *Source) ExpireByWallClock() {
-	s.publish(func(next *state) {
+	s.publish(func(next *publishedState) {
 		old := next.token
 		next.token = &token{
 			authorization: old.authorization, issued: old.issued, received: old.received, lifetime: old.lifetime,

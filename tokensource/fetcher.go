@@ -9,9 +9,10 @@ import (
 )
 
 const (
-	// requestTimeout limits a token request. It is long, because a login server that always takes 12 s must yield tokens. With the
-	// pause of a second after it, it is a multiple of hedgeAfter: while a token is needed, there is a new request every 5 s.
-	requestTimeout = 29 * time.Second
+	// defaultTokenRequestTimeout limits a token request. It is long, because a login server that always takes 12 s must yield
+	// tokens. With the pause of a second after it, it is a multiple of hedgeAfter: while a token is needed, there is a new request
+	// every 5 s.
+	defaultTokenRequestTimeout = 29 * time.Second
 
 	// hedgeAfter is how long a token request runs before a second one looks whether new connections are answered, and how
 	// long that one runs before another replaces it.
@@ -21,7 +22,7 @@ const (
 // fetcher gets tokens with one set of credentials: from the login server or, if there is a store, from other brokers (share.go).
 type fetcher struct {
 	source   *Source // for its configuration, counters and tokens
-	set      CredentialSet
+	set      CredentialsAndEnvironment
 	endpoint TokenEndpoint // of the set's environment
 	created  time.Time
 
@@ -39,8 +40,8 @@ type fetcher struct {
 }
 
 // newFetcher returns a fetcher for a set, which shares its tokens if there is a store.
-func (s *Source) newFetcher(set CredentialSet) *fetcher {
-	f := &fetcher{source: s, set: set, endpoint: set.Environment.Endpoint(s.config.Endpoint), created: time.Now(), random: random()}
+func (s *Source) newFetcher(set CredentialsAndEnvironment) *fetcher {
+	f := &fetcher{source: s, set: set, endpoint: set.Environment.Endpoint(s.config.Endpoint), created: time.Now(), random: randomFraction()}
 	if s.config.Store != nil {
 		f.entry = s.config.Store.Entry(set.Credentials, f.endpoint, s.notified.Pull)
 	}
@@ -108,7 +109,7 @@ func (f *fetcher) fetchFromLogin(ctx context.Context) (fetchResult, bool) {
 	if fresh := result.token; fresh != nil {
 		current := f.source.state.Load()
 		isKnown := fresh.capAtKnownExpiry(current.token, current.previous)
-		fresh.refreshAt = refreshDue(fresh.issued, fresh.lifetime, ownRefreshSpread, random())
+		fresh.refreshAt = refreshDue(fresh.issued, fresh.lifetime, unsharedRefreshSpread, randomFraction())
 		if !fresh.valid(result.ended) {
 			result.token = nil
 			result.failure = &RefreshError{Outcome: OutcomeUnavailable, Reason: "the token had already expired when it arrived", Advice: outageAdvice, sentAgain: isKnown}

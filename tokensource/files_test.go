@@ -26,8 +26,8 @@ func (f credentialFiles) path(name string) string { return filepath.Join(string(
 
 // source returns what reads the files.
 func (f credentialFiles) source() tokensource.CredentialSource {
-	field := func(name string) tokensource.CredentialField {
-		return tokensource.CredentialField{Name: f.path(name), File: f.path(name)}
+	field := func(name string) tokensource.CredentialFieldSource {
+		return tokensource.CredentialFieldSource{Name: f.path(name), File: f.path(name)}
 	}
 	return tokensource.CredentialSource{ID: field("client_id"), Secret: field("client_secret")}
 }

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// loop is a running source's fetcher. Only Run's goroutine uses it.
-type loop struct {
+// sourceLoop is a running source's fetcher. Only Run's goroutine uses it.
+type sourceLoop struct {
 	*Source
 	inUse     *fetcher // with the set in use; nil until there is one
-	candidate candidate
-	failed    failures // of the pair in use, since its last token
+	candidate candidateCredentials
+	failed    failureStreak // of the pair in use, since its last token
 	// pauseIsShared means that all brokers that share the token pause after the last failure as long.
 	pauseIsShared bool
 
@@ -23,8 +23,8 @@ type loop struct {
 // Run fetches the token and keeps it fresh until ctx is done. After that the last token remains available until it expires, and
 // waiting requests fail. Failures are reported to OnRefresh and in Snapshot. Run must be called at most once.
 func (s *Source) Run(ctx context.Context) {
-	defer s.publish(func(next *state) { next.stopped = true })
-	l := &loop{Source: s, readAt: time.Now()}
+	defer s.publish(func(next *publishedState) { next.stopped = true })
+	l := &sourceLoop{Source: s, readAt: time.Now()}
 	defer func() {
 		l.inUse.close()
 		l.candidate.close()
@@ -50,7 +50,7 @@ func (s *Source) Run(ctx context.Context) {
 }
 
 // nextAction returns what to do next, and when: read the credentials, check the store, or refresh the token.
-func (l *loop) nextAction() (at time.Time, do func(context.Context)) {
+func (l *sourceLoop) nextAction() (at time.Time, do func(context.Context)) {
 	if l.inUse == nil {
 		return l.readAt, l.reloadCredentials // without credentials there is nothing to refresh
 	}
@@ -66,7 +66,7 @@ func (l *loop) nextAction() (at time.Time, do func(context.Context)) {
 
 // nextRefresh returns when the next attempt is due: at once if the token has ended early, except in a pause after a failure, or while
 // another broker fetches. A jump of the wall clock ends a pause, because the login server has not been asked since.
-func (l *loop) nextRefresh() time.Time {
+func (l *sourceLoop) nextRefresh() time.Time {
 	current, now := l.state.Load(), time.Now()
 	switch last := current.token; {
 	case current.waiting, last == nil, last.fullyValid(now):
@@ -76,13 +76,13 @@ func (l *loop) nextRefresh() time.Time {
 	return current.NextAttempt
 }
 
-func (l *loop) refresh(ctx context.Context) {
+func (l *sourceLoop) refresh(ctx context.Context) {
 	result, ok := l.inUse.fetch(ctx, l.known())
 	switch {
 	case !ok:
 		return
 	case result.isPending():
-		l.publish(func(next *state) {
+		l.publish(func(next *publishedState) {
 			next.NextAttempt = result.next
 			next.waiting = !next.token.fullyValid(result.ended)
 		})
@@ -94,7 +94,7 @@ func (l *loop) refresh(ctx context.Context) {
 		l.reloadCredentials(ctx)
 		if l.inUse != rejected { // the new ones work, so there is no need to report the rejection
 			if !result.fromPeer {
-				l.publish(func(next *state) { next.Refreshes[OutcomeRejected.index()]++ })
+				l.publish(func(next *publishedState) { next.Refreshes[OutcomeRejected.index()]++ })
 			}
 			return
 		}
@@ -103,7 +103,7 @@ func (l *loop) refresh(ctx context.Context) {
 }
 
 // checkStore takes a token that another broker has stored, after a notification.
-func (l *loop) checkStore(ctx context.Context) {
+func (l *sourceLoop) checkStore(ctx context.Context) {
 	l.storeCheckAt, l.storeCheckedAt = time.Time{}, time.Now()
 	if result, ok := l.inUse.stored(ctx, l.known()); ok {
 		l.record(result)
@@ -112,11 +112,11 @@ func (l *loop) checkStore(ctx context.Context) {
 
 // scheduleStoreCheck spreads the checks of brokers that have a token, because all are notified at once. Anyone who can write to
 // the store can notify without end, so there is a pause between two checks.
-func (l *loop) scheduleStoreCheck() {
+func (l *sourceLoop) scheduleStoreCheck() {
 	now := time.Now()
 	storeCheckAt := later(now, l.storeCheckedAt.Add(minRefreshInterval))
 	if current := l.state.Load().token; current.fullyValid(now) {
-		spread := min(maxJitter, current.remaining(now)/10) // the token must not end before
+		spread := min(maxJitterBetweenBrokers, current.remaining(now)/10) // the token must not end before
 		storeCheckAt = later(now, l.storeCheckedAt.Add(spread)).Add(jitter(spread))
 	}
 	if l.storeCheckAt.IsZero() || storeCheckAt.Before(l.storeCheckAt) {

@@ -215,7 +215,7 @@ func (l *life) checkStorms() {
 		case lastOwn != nil:
 			least := time.Second
 			if lastOwn.outcome == "" {
-				least = 10 * time.Second // minTokenAge; with the lifetimes here a refresh is due later
+				least = 10 * time.Second // minAgeToReplaceRefusedToken; with the lifetimes here a refresh is due later
 			}
 			if gap := this.at.Sub(lastOwn.ended); gap < least {
 				l.fail("requested again %v after %q", gap, lastOwn.outcome)

@@ -6,17 +6,17 @@ import (
 )
 
 // record publishes the result of an attempt and reports it to OnRefresh.
-func (l *loop) record(result fetchResult) {
+func (l *sourceLoop) record(result fetchResult) {
 	outcome := OutcomeSuccess
 	if result.failure != nil {
 		outcome = result.failure.Outcome
 	}
-	published := l.publish(func(next *state) {
+	published := l.publish(func(next *publishedState) {
 		next.waiting, next.FromPeer = false, result.fromPeer
 		if result.failure != nil {
 			l.recordFailure(next, result)
 		} else {
-			l.failed = failures{}
+			l.failed = failureStreak{}
 			next.recordSuccess(result.token, result.ended)
 		}
 		if !result.fromPeer {
@@ -34,7 +34,7 @@ func (l *loop) record(result fetchResult) {
 	l.config.OnRefresh(event)
 }
 
-func (s *state) recordSuccess(fresh *token, now time.Time) {
+func (s *publishedState) recordSuccess(fresh *token, now time.Time) {
 	s.LastFailure, s.ConsecutiveFailures, s.rejected = nil, 0, false
 	s.LastSuccess = now
 	s.NextAttempt = later(fresh.refreshAt, now.Add(minRefreshInterval))
@@ -50,7 +50,7 @@ func (s *state) recordSuccess(fresh *token, now time.Time) {
 }
 
 // recordFailure changes only the counters and the time of the next attempt.
-func (l *loop) recordFailure(next *state, result fetchResult) {
+func (l *sourceLoop) recordFailure(next *publishedState, result fetchResult) {
 	l.failed.add(result.failure, result.ended)
 	l.pauseIsShared = !result.next.IsZero()
 	if l.pauseIsShared {
@@ -63,19 +63,21 @@ func (l *loop) recordFailure(next *state, result fetchResult) {
 }
 
 // retryAt returns when to try again after an attempt of this broker has failed.
-func (l *loop) retryAt(needed bool) time.Time {
+func (l *sourceLoop) retryAt(needed bool) time.Time {
 	return l.failed.at.Add(l.failed.pause(l.state.Load().token == nil, l.known(), needed))
 }
 
 // tokenNeededSinceLastCall reports whether requests wait for a token, or have failed for lack of one since the last call.
-func (l *loop) tokenNeededSinceLastCall() bool { return l.unserved.Swap(false) || l.waiting.Load() > 0 }
+func (l *sourceLoop) tokenNeededSinceLastCall() bool {
+	return l.unserved.Swap(false) || l.waiting.Load() > 0
+}
 
 // known returns the token, which may have expired.
-func (l *loop) known() *token { return cmp.Or(l.state.Load().token, l.inUse.expiredToken()) }
+func (l *sourceLoop) known() *token { return cmp.Or(l.state.Load().token, l.inUse.expiredToken()) }
 
 // shortenPause shortens the pause after a failed attempt, because a request waits now, or the API has refused the token. If all
 // brokers pause, the fetcher decides how long.
-func (l *loop) shortenPause() {
+func (l *sourceLoop) shortenPause() {
 	current := l.state.Load()
 	var at time.Time
 	switch {
@@ -89,12 +91,12 @@ func (l *loop) shortenPause() {
 		return
 	}
 	if at.Before(current.NextAttempt) {
-		l.publish(func(next *state) { next.NextAttempt = at })
+		l.publish(func(next *publishedState) { next.NextAttempt = at })
 	}
 }
 
-// failures are the failed attempts in a row with one pair.
-type failures struct {
+// failureStreak is the failed attempts in a row with one pair.
+type failureStreak struct {
 	count         int
 	last          *RefreshError
 	at            time.Time // when the last one ended
@@ -103,8 +105,8 @@ type failures struct {
 	random        float64   // the jitter of the pause after the last one
 }
 
-func (f *failures) add(failure *RefreshError, at time.Time) {
-	f.count, f.last, f.at, f.random = f.count+1, failure, at, random()
+func (f *failureStreak) add(failure *RefreshError, at time.Time) {
+	f.count, f.last, f.at, f.random = f.count+1, failure, at, randomFraction()
 	if f.rejections++; !isRejection(failure) {
 		f.rejections = 0
 	} else if f.rejections == 1 {
@@ -114,22 +116,22 @@ func (f *failures) add(failure *RefreshError, at time.Time) {
 
 // isPairRejected reports whether the pair cannot be used. One rejection of a pair that has yielded a token may be that of a server
 // that does not know it yet, or does not know it any more while it is being changed.
-func (f *failures) isPairRejected(unproven bool) bool {
+func (f *failureStreak) isPairRejected(unproven bool) bool {
 	return f.rejections > 1 || f.rejections == 1 && unproven
 }
 
 // pause returns the pause after the last one. A token that the API refuses does not count, but must not be lost either: perhaps
-// only one request lacked the rights. The other parameters are those of nextPause and rejectedPause.
-func (f *failures) pause(unproven bool, known *token, needed bool) time.Duration {
+// only one request lacked the rights. The other parameters are those of pauseAfterFailures and pauseAfterRejections.
+func (f *failureStreak) pause(unproven bool, known *token, needed bool) time.Duration {
 	remaining := known.remaining(f.at)
 	if f.isPairRejected(unproven) {
-		return rejectedPause(f.rejections, f.at.Sub(f.rejectedSince), unproven, remaining)
+		return pauseAfterRejections(f.rejections, f.at.Sub(f.rejectedSince), unproven, remaining)
 	}
-	return min(nextPause(f.last, f.count, remaining, needed, f.random), nextPause(f.last, f.count, known.usableFor(f.at), needed, f.random))
+	return min(pauseAfterFailures(f.last, f.count, remaining, needed, f.random), pauseAfterFailures(f.last, f.count, known.usableFor(f.at), needed, f.random))
 }
 
 // publish replaces the state with a changed copy and wakes those who wait for it. Only the loop's goroutine may call it.
-func (s *Source) publish(change func(next *state)) *state {
+func (s *Source) publish(change func(next *publishedState)) *publishedState {
 	previous := s.state.Load()
 	next := *previous
 	next.replaced = make(chan struct{})

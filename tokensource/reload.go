@@ -21,10 +21,10 @@ const (
 	ReloadPostponed ReloadOutcome = "postponed"
 )
 
-// ReloadOutcomes lists the outcomes that are counted, in the order of Snapshot.Reloads.
-var ReloadOutcomes = [...]ReloadOutcome{ReloadSuccess, ReloadRejected, ReloadUnreadable}
+// CountedReloadOutcomes lists the outcomes that are counted, in the order of Snapshot.Reloads.
+var CountedReloadOutcomes = [...]ReloadOutcome{ReloadSuccess, ReloadRejected, ReloadUnreadable}
 
-func (o ReloadOutcome) index() int { return slices.Index(ReloadOutcomes[:], o) }
+func (o ReloadOutcome) index() int { return slices.Index(CountedReloadOutcomes[:], o) }
 
 // CredentialReload describes a change of the credentials. Its texts contain no secret.
 type CredentialReload struct {
@@ -36,36 +36,38 @@ type CredentialReload struct {
 	Next           time.Duration // until the next attempt, if the files do not change before; 0 on success
 }
 
-// minCandidateInterval is between attempts with two different sets, so that a program that writes the files in a loop does no harm.
-const minCandidateInterval = time.Second
+// minIntervalBetweenCandidates is between attempts with two different sets, so that a program that writes the files in a loop does
+// no harm.
+const minIntervalBetweenCandidates = time.Second
 
-// candidate is a changed set that has not yielded a token yet; zero without one. Its fetcher is nil if the files have another set.
-type candidate struct {
+// candidateCredentials are a changed set that has not yielded a token yet; zero without one. Its fetcher is nil if the files have
+// another set.
+type candidateCredentials struct {
 	*fetcher
-	failures
-	set  CredentialSet
+	failureStreak
+	set  CredentialsAndEnvironment
 	wait time.Duration // after the last failure
 }
 
 // retryAt returns when a set may be tried.
-func (c *candidate) retryAt(set CredentialSet) time.Time {
+func (c *candidateCredentials) retryAt(set CredentialsAndEnvironment) time.Time {
 	switch {
 	case c.at.IsZero():
 		return c.at
 	case set.Equal(c.set):
 		return c.at.Add(c.wait)
 	default:
-		return c.at.Add(minCandidateInterval)
+		return c.at.Add(minIntervalBetweenCandidates)
 	}
 }
 
 // shortenWait lets the same set be tried as soon as possible.
-func (c *candidate) shortenWait() {
+func (c *candidateCredentials) shortenWait() {
 	var rateLimit time.Duration
 	if c.last != nil && c.last.Status == http.StatusTooManyRequests {
 		rateLimit = min(c.last.RetryAfter, maxRetryAfter)
 	}
-	c.wait = min(c.wait, max(minCandidateInterval, rateLimit))
+	c.wait = min(c.wait, max(minIntervalBetweenCandidates, rateLimit))
 	if c.fetcher != nil && rateLimit == 0 {
 		c.endPause()
 	}
@@ -73,14 +75,14 @@ func (c *candidate) shortenWait() {
 
 // forgetFailures lets the same set be tried as soon as possible, as if for the first time. The last one stays: neither writing a
 // file again and again nor alternating between two sets floods the login server.
-func (c *candidate) forgetFailures() {
+func (c *candidateCredentials) forgetFailures() {
 	c.shortenWait()
-	c.failures = failures{last: c.last, at: c.at}
+	c.failureStreak = failureStreak{last: c.last, at: c.at}
 }
 
 // reloadCredentials reads the credentials and, if they have changed, tries the new set. Only a set that yields a token replaces
 // the old one, together with its token.
-func (l *loop) reloadCredentials(ctx context.Context) {
+func (l *sourceLoop) reloadCredentials(ctx context.Context) {
 	l.readAt = time.Time{}
 	modified := l.config.Credentials.modified() // before reading, so that no later change is missed
 	if l.mayBeHalfWritten(modified) && !l.config.Credentials.isSettled() {
@@ -97,7 +99,7 @@ func (l *loop) reloadCredentials(ctx context.Context) {
 		// The first set replaces nothing, so it need not be tried first.
 		l.inUse = l.newFetcher(set)
 		l.reportEnvironments()
-		l.publish(func(next *state) {
+		l.publish(func(next *publishedState) {
 			next.environment, next.LastChange, next.PendingReload = set.Environment, time.Now(), nil
 			next.LastFailure, next.rejected, next.NextAttempt = nil, false, time.Time{}
 		})
@@ -117,14 +119,14 @@ func (l *loop) reloadCredentials(ctx context.Context) {
 
 // mayBeHalfWritten reports whether the files must settle before they are read. Otherwise the pair of an account that is being
 // created would reach the wrong login server, because the file that names the right one is written last.
-func (l *loop) mayBeHalfWritten(modified [6]time.Time) bool {
+func (l *sourceLoop) mayBeHalfWritten(modified [6]time.Time) bool {
 	isNew := func(at time.Time) bool { return at.After(l.config.created) }
 	return l.config.Credentials.EnvironmentDir != "" || slices.ContainsFunc(modified[:], isNew)
 }
 
 // reportEnvironments reports the environments of the set in use and of the candidate to OnEnvironment.
-func (l *loop) reportEnvironments() {
-	var tried Environment
+func (l *sourceLoop) reportEnvironments() {
+	var tried APIEnvironment
 	if l.candidate.fetcher != nil {
 		tried = l.candidate.set.Environment
 	}
@@ -133,11 +135,11 @@ func (l *loop) reportEnvironments() {
 
 // dropCandidate gives up a changed set, because the files contain the set in use again. If that is rejected and they were
 // written, it is tried again soon: perhaps the login server knows it now.
-func (l *loop) dropCandidate(filesWritten bool) {
+func (l *sourceLoop) dropCandidate(filesWritten bool) {
 	current := l.state.Load()
 	retry := filesWritten && current.rejected
 	if current.PendingReload != nil || retry {
-		l.publish(func(next *state) {
+		l.publish(func(next *publishedState) {
 			next.PendingReload = nil
 			if retry {
 				l.failed.rejections = 0
@@ -155,10 +157,10 @@ func (l *loop) dropCandidate(filesWritten bool) {
 }
 
 // tryCandidate requests a token with a set other than the one in use.
-func (l *loop) tryCandidate(ctx context.Context, set CredentialSet) {
+func (l *sourceLoop) tryCandidate(ctx context.Context, set CredentialsAndEnvironment) {
 	if l.candidate.fetcher == nil || !set.Equal(l.candidate.set) {
 		l.candidate.close()
-		l.candidate = candidate{fetcher: l.newFetcher(set), failures: failures{at: l.candidate.at}, set: set}
+		l.candidate = candidateCredentials{fetcher: l.newFetcher(set), failureStreak: failureStreak{at: l.candidate.at}, set: set}
 		l.reportEnvironments()
 	}
 	switch result, ok := l.candidate.fetch(ctx, l.candidate.expiredToken()); {
@@ -173,13 +175,13 @@ func (l *loop) tryCandidate(ctx context.Context, set CredentialSet) {
 }
 
 // useCandidate replaces the set in use, together with its token.
-func (l *loop) useCandidate(result fetchResult) {
+func (l *sourceLoop) useCandidate(result fetchResult) {
 	l.inUse.close()
 	set := l.candidate.set
 	moved := !set.Environment.Equal(l.inUse.set.Environment)
-	l.inUse, l.candidate = l.candidate.fetcher, candidate{failures: failures{at: result.ended}}
+	l.inUse, l.candidate = l.candidate.fetcher, candidateCredentials{failureStreak: failureStreak{at: result.ended}}
 	l.reportEnvironments()
-	l.publish(func(next *state) {
+	l.publish(func(next *publishedState) {
 		if moved {
 			next.previous = nil // from a login server's cache, it would not displace the token of the environment that was left
 		}
@@ -191,7 +193,7 @@ func (l *loop) useCandidate(result fetchResult) {
 }
 
 // candidateFailed keeps the old set and schedules the next attempt with the new one.
-func (l *loop) candidateFailed(result fetchResult) {
+func (l *sourceLoop) candidateFailed(result fetchResult) {
 	c := &l.candidate
 	c.add(result.failure, result.ended)
 	known, needed := &token{issued: result.ended, lifetime: maxLifetime}, false
@@ -211,9 +213,9 @@ func (l *loop) candidateFailed(result fetchResult) {
 }
 
 // publishPendingReload publishes that the credentials that were last read are not in use, and reports it to OnReload.
-func (l *loop) publishPendingReload(reload CredentialReload) {
+func (l *sourceLoop) publishPendingReload(reload CredentialReload) {
 	reload.Account = l.config.Account
-	l.publish(func(next *state) {
+	l.publish(func(next *publishedState) {
 		next.PendingReload, next.PendingReloadAt = &reload, time.Now()
 		if reload.Outcome != ReloadPostponed {
 			next.Reloads[reload.Outcome.index()]++
@@ -223,7 +225,7 @@ func (l *loop) publishPendingReload(reload CredentialReload) {
 }
 
 // credentialsUnreadable keeps the current set, and reports each failure once. Before the first set, requests fail at once.
-func (l *loop) credentialsUnreadable(err error) {
+func (l *sourceLoop) credentialsUnreadable(err error) {
 	const rereadInterval = 5 * time.Minute // even if no change is noticed
 	l.readAt = time.Now().Add(rereadInterval)
 	failure := &RefreshError{
@@ -237,7 +239,7 @@ func (l *loop) credentialsUnreadable(err error) {
 	}
 	first := l.inUse == nil
 	if first {
-		l.publish(func(next *state) {
+		l.publish(func(next *publishedState) {
 			next.LastFailure, next.rejected, next.LastFailureAt, next.NextAttempt = failure, true, time.Now(), l.readAt
 		})
 	}

@@ -234,7 +234,7 @@ func TestAdviceSaysHowTheBrokerLearnsOfOtherCredentials(t *testing.T) {
 			}
 		})
 	}
-	missing := tokensource.CredentialField{Name: "ETRUSTED_CLIENT_ID_FILE", File: filepath.Join(t.TempDir(), "missing")}
+	missing := tokensource.CredentialFieldSource{Name: "ETRUSTED_CLIENT_ID_FILE", File: filepath.Join(t.TempDir(), "missing")}
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, fakeetrusted.Options{}, func(config *tokensource.Config) {
 			config.Credentials = tokensource.CredentialSource{ID: missing, Secret: missing, Restart: "Restart the service."}

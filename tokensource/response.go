@@ -24,21 +24,25 @@ func interpretResponse(response *http.Response, body []byte, now time.Time) (*to
 		}
 		return fresh, nil
 	}
-	refreshErr := interpretError(response.StatusCode, body)
+	refreshErr := interpretErrorResponse(response.StatusCode, body)
 	refreshErr.Status = response.StatusCode
 	refreshErr.RetryAfter = retryAfter(response.Header.Get("Retry-After"), now)
 	return nil, refreshErr
 }
 
-func interpretError(status int, body []byte) *RefreshError {
-	code := errorCode(body)
+func interpretErrorResponse(status int, body []byte) *RefreshError {
+	var response struct {
+		Error string `json:"error"`
+	}
+	_ = json.Unmarshal(body, &response) // then there is no code
+	code := replaceUnknownErrorCode(response.Error)
 	refused := status == http.StatusUnauthorized || status == http.StatusForbidden
 	switch {
 	case isRejectionCode(code) && (refused || status == http.StatusBadRequest):
 		return rejectedError(status, code)
 	case status >= 300 && status < 400:
 		return invalidResponseError(fmt.Sprintf("it is a redirect (%d), which is never followed, because it would send the secret to another address", status))
-	case isTemporary(status), code == "temporarily_unavailable":
+	case isTemporaryStatus(status), code == "temporarily_unavailable":
 		refreshErr := &RefreshError{Outcome: OutcomeUnavailable, Reason: "the login server answered " + statusText(status, ""), Advice: outageAdvice}
 		if status == http.StatusTooManyRequests {
 			refreshErr.Advice = rateLimitAdvice
@@ -47,7 +51,7 @@ func interpretError(status int, body []byte) *RefreshError {
 	case refused && (code == "" || code == unknownErrorCode):
 		return &RefreshError{
 			Outcome: OutcomeUnavailable, // such as a firewall's block page, which says nothing about the credentials
-			Reason:  fmt.Sprintf("something between the broker and the login server refused the request (%d, %s)", status, bodyKind(body)),
+			Reason:  fmt.Sprintf("something between the broker and the login server refused the request (%d, %s)", status, bodyFormatForMessage(body)),
 			Advice:  "Often it is a firewall or a proxy that filters requests: let it pass POST requests from this machine to the URL in ETRUSTED_TOKEN_URL. The broker retries automatically.",
 		}
 	case code != "":
@@ -79,8 +83,8 @@ func retryAfter(value string, now time.Time) time.Duration {
 	return 0
 }
 
-// bodyKind says what kind of text the body of a response is, without quoting it.
-func bodyKind(body []byte) string {
+// bodyFormatForMessage says in which format the body of a response is, without quoting it.
+func bodyFormatForMessage(body []byte) string {
 	text := bytes.TrimSpace(body)
 	switch {
 	case len(text) == 0:
@@ -94,9 +98,9 @@ func bodyKind(body []byte) string {
 	}
 }
 
-// describeBody says what a body that is not a JSON object appears to be.
-func describeBody(body []byte) string {
-	switch bodyKind(body) {
+// describeNonJSONBody says what a body that is not a JSON object appears to be.
+func describeNonJSONBody(body []byte) string {
+	switch bodyFormatForMessage(body) {
 	case "empty":
 		return "it is empty"
 	case "HTML":
@@ -106,18 +110,9 @@ func describeBody(body []byte) string {
 	}
 }
 
-// errorCode returns the OAuth error code of an error response, or the empty string without one.
-func errorCode(body []byte) string {
-	var response struct {
-		Error string `json:"error"`
-	}
-	_ = json.Unmarshal(body, &response) // then there is no code
-	return knownErrorCode(response.Error)
-}
-
-// knownErrorCode returns a well-known OAuth error code (RFC 6749 sections 4.1.2.1 and 5.2, RFC 8707) unchanged, and
+// replaceUnknownErrorCode returns a well-known OAuth error code (RFC 6749 sections 4.1.2.1 and 5.2, RFC 8707) or none unchanged, and
 // "an unknown error" for any other: a server that echoes its input could put the secret there.
-func knownErrorCode(code string) string {
+func replaceUnknownErrorCode(code string) string {
 	others := []string{"", "invalid_request", "invalid_target", "server_error", "temporarily_unavailable"}
 	if isRejectionCode(code) || slices.Contains(others, code) {
 		return code
@@ -139,9 +134,9 @@ func parseTokenResponse(body []byte, serverTime time.Time) (*token, error) {
 	}
 	switch err := json.Unmarshal(body, &response); {
 	case err != nil:
-		return nil, errors.New(describeBody(body))
+		return nil, errors.New(describeNonJSONBody(body))
 	case response.Error != "":
-		return nil, errors.New("it is the error " + knownErrorCode(response.Error))
+		return nil, errors.New("it is the error " + replaceUnknownErrorCode(response.Error))
 	case response.AccessToken == "":
 		return nil, errors.New("it has no access_token")
 	case !isB64Token(response.AccessToken):
@@ -149,7 +144,7 @@ func parseTokenResponse(body []byte, serverTime time.Time) (*token, error) {
 	case response.TokenType != nil && !strings.EqualFold(*response.TokenType, "Bearer"):
 		return nil, errors.New("its token_type is not Bearer")
 	}
-	claims := parseClaims(response.AccessToken)
+	claims := parseJWTTimeClaims(response.AccessToken)
 	fresh := &token{authorization: "Bearer " + response.AccessToken, lifetime: tokenLifetime(response.ExpiresIn, claims)}
 	fresh.notAcceptedFor.Store(int64(claims.untilValid(serverTime)))
 	return fresh, nil
@@ -162,7 +157,7 @@ var isB64Token = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`).MatchString
 // tokenLifetime returns how long a token is valid according to its response: expires_in as a number or a numeric
 // string, zero or less meaning that it has expired; if it is missing or not a number, the token's own exp − iat (a
 // difference, so the server's clock does not matter); otherwise five minutes. It never returns more than a day.
-func tokenLifetime(expiresIn json.RawMessage, claims claims) time.Duration {
+func tokenLifetime(expiresIn json.RawMessage, claims jwtTimeClaims) time.Duration {
 	var text json.Number
 	seconds := claims.Expires - claims.IssuedAt
 	if json.Unmarshal(expiresIn, &text) == nil && text != "" {
@@ -173,28 +168,28 @@ func tokenLifetime(expiresIn json.RawMessage, claims claims) time.Duration {
 	return time.Duration(max(0, min(seconds, maxLifetime.Seconds()))) * time.Second
 }
 
-// claims are those of a JWT (RFC 7519 section 4.1) that matter here, in seconds.
-type claims struct {
+// jwtTimeClaims are those of a JWT (RFC 7519 section 4.1) that matter here, in seconds.
+type jwtTimeClaims struct {
 	Expires   float64 `json:"exp"`
 	IssuedAt  float64 `json:"iat"`
 	NotBefore float64 `json:"nbf"`
 }
 
-// parseClaims returns the claims of a JWT, or zero ones. It verifies no signature: the token came over TLS from its issuer.
-func parseClaims(accessToken string) (parsed claims) {
+// parseJWTTimeClaims returns the claims of a JWT, or zero ones. It verifies no signature: the token came over TLS from its issuer.
+func parseJWTTimeClaims(accessToken string) (parsedOrZero jwtTimeClaims) {
 	segments := strings.Split(accessToken, ".")
 	if len(segments) != 3 {
-		return claims{}
+		return jwtTimeClaims{}
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(segments[1])
-	if err != nil || json.Unmarshal(payload, &parsed) != nil {
-		return claims{}
+	if err != nil || json.Unmarshal(payload, &parsedOrZero) != nil {
+		return jwtTimeClaims{}
 	}
-	return parsed
+	return parsedOrZero
 }
 
 // untilValid returns how long after serverTime a token with these claims becomes valid.
-func (c claims) untilValid(serverTime time.Time) time.Duration {
+func (c jwtTimeClaims) untilValid(serverTime time.Time) time.Duration {
 	if serverTime.IsZero() {
 		return 0
 	}

@@ -145,8 +145,8 @@ func newRig(t *testing.T, options fakeetrusted.Options, changes ...func(config *
 // fixed returns a pair that never changes.
 func fixed(id, secret string) tokensource.CredentialSource {
 	return tokensource.CredentialSource{
-		ID:     tokensource.CredentialField{Name: "ETRUSTED_CLIENT_ID", Value: tokensource.NewSecret(id)},
-		Secret: tokensource.CredentialField{Name: "ETRUSTED_CLIENT_SECRET", Value: tokensource.NewSecret(secret)},
+		ID:     tokensource.CredentialFieldSource{Name: "ETRUSTED_CLIENT_ID", Value: tokensource.NewSecret(id)},
+		Secret: tokensource.CredentialFieldSource{Name: "ETRUSTED_CLIENT_SECRET", Value: tokensource.NewSecret(secret)},
 	}
 }
 

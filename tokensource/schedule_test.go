@@ -24,7 +24,7 @@ func TestRefreshDue(t *testing.T) {
 		{"none", 0, 0.5, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got := refreshDue(issued, tc.lifetime, ownRefreshSpread, tc.jitter).Sub(issued)
+			got := refreshDue(issued, tc.lifetime, unsharedRefreshSpread, tc.jitter).Sub(issued)
 			if diff := (got - tc.want).Abs(); diff > time.Microsecond { // floating-point rounding
 				t.Errorf("refreshDue = issued + %v, want + %v", got, tc.want)
 			}
@@ -32,7 +32,7 @@ func TestRefreshDue(t *testing.T) {
 	}
 }
 
-func TestNextPause(t *testing.T) {
+func TestPauseAfterFailures(t *testing.T) {
 	t.Parallel()
 	status := func(status int, retryAfter time.Duration) *RefreshError {
 		return &RefreshError{Outcome: OutcomeUnavailable, Status: status, RetryAfter: retryAfter}
@@ -95,41 +95,41 @@ func TestNextPause(t *testing.T) {
 		{"except that of a 429", status(429, 90*second), 9, -second, true, almostOne, 90 * second},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got := nextPause(tc.failure, tc.failures, tc.remaining, tc.needed, tc.random)
+			got := pauseAfterFailures(tc.failure, tc.failures, tc.remaining, tc.needed, tc.random)
 			if diff := (got - tc.want).Abs(); diff > time.Microsecond {
-				t.Errorf("nextPause = %v, want %v", got, tc.want)
+				t.Errorf("pauseAfterFailures = %v, want %v", got, tc.want)
 			}
 		})
 	}
 }
 
-func TestRejectedPause(t *testing.T) {
+func TestPauseAfterRejections(t *testing.T) {
 	t.Parallel()
 	var got []time.Duration
 	for n := 1; n <= 9; n++ {
-		got = append(got, rejectedPause(n, 0, true, 0)/time.Second)
+		got = append(got, pauseAfterRejections(n, 0, true, 0)/time.Second)
 	}
 	if want := []time.Duration{1, 2, 4, 8, 16, 32, 60, 60, 60}; !slices.Equal(got, want) {
-		t.Errorf("rejectedPause of a changed pair = %d s, want %d s", got, want)
+		t.Errorf("pauseAfterRejections of a changed pair = %d s, want %d s", got, want)
 	}
 	for name, got := range map[string]time.Duration{
-		"after ten minutes":           rejectedPause(20, 10*time.Minute, true, 0),
-		"of a pair that has worked":   rejectedPause(2, time.Second, false, 0),
-		"many rejections in a minute": rejectedPause(1_000_000, 10*time.Minute, true, 0),
+		"after ten minutes":           pauseAfterRejections(20, 10*time.Minute, true, 0),
+		"of a pair that has worked":   pauseAfterRejections(2, time.Second, false, 0),
+		"many rejections in a minute": pauseAfterRejections(1_000_000, 10*time.Minute, true, 0),
 	} {
 		if got != 5*time.Minute {
-			t.Errorf("rejectedPause %s = %v, want 5m", name, got)
+			t.Errorf("pauseAfterRejections %s = %v, want 5m", name, got)
 		}
 	}
-	if got := rejectedPause(1_000_000, time.Minute, true, 0); got != time.Minute {
-		t.Errorf("rejectedPause after a million rejections = %v, want 1m", got)
+	if got := pauseAfterRejections(1_000_000, time.Minute, true, 0); got != time.Minute {
+		t.Errorf("pauseAfterRejections after a million rejections = %v, want 1m", got)
 	}
 	for remaining, want := range map[time.Duration]time.Duration{
 		80 * time.Second: 10 * time.Second, 30 * time.Second: 5 * time.Second, 8 * time.Second: 3 * time.Second,
 		5500 * time.Millisecond: time.Second, 5 * time.Second: 5 * time.Second, -time.Minute: 5 * time.Minute,
 	} {
-		if got := rejectedPause(2, time.Second, false, remaining); got != want {
-			t.Errorf("rejectedPause with %v left = %v, want %v", remaining, got, want)
+		if got := pauseAfterRejections(2, time.Second, false, remaining); got != want {
+			t.Errorf("pauseAfterRejections with %v left = %v, want %v", remaining, got, want)
 		}
 	}
 }

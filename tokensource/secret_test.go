@@ -45,8 +45,8 @@ func TestSecretEqual(t *testing.T) {
 	if !a.Equal(again) || a.Equal(b) || a.Equal(Secret{}) || !(Secret{}).Equal(NewSecret("")) {
 		t.Error("Equal does not compare the texts")
 	}
-	set := CredentialSet{Credentials: Credentials{ID: a, Secret: b}}
-	if !set.Equal(CredentialSet{Credentials: Credentials{ID: again, Secret: b}}) || set.Equal(CredentialSet{Credentials: Credentials{ID: b, Secret: a}}) {
+	set := CredentialsAndEnvironment{Credentials: Credentials{ID: a, Secret: b}}
+	if !set.Equal(CredentialsAndEnvironment{Credentials: Credentials{ID: again, Secret: b}}) || set.Equal(CredentialsAndEnvironment{Credentials: Credentials{ID: b, Secret: a}}) {
 		t.Error("Equal does not compare the pairs")
 	}
 }

@@ -15,7 +15,7 @@ func (f *fetcher) endPause() {
 
 // resetBackoff forgets what led to the token that there is now.
 func (f *fetcher) resetBackoff() {
-	f.unresolved, f.seen.Failures, f.seen.Rejections, f.fallbackAt, f.random = 0, 0, 0, time.Time{}, random()
+	f.unresolved, f.seen.Failures, f.seen.Rejections, f.fallbackAt, f.random = 0, 0, 0, time.Time{}, randomFraction()
 }
 
 // stored returns a token that replaces the known one, if another broker has stored one. It sends no token request.
@@ -40,7 +40,7 @@ func (f *fetcher) countStoreError(err error) (failed bool) {
 func (f *fetcher) fetchShared(ctx context.Context, known *token) (fetchResult, bool) {
 	f.storing.Wait()
 	began := time.Now()
-	brief, cancel := context.WithTimeout(ctx, storeTimeout(known, began, f.random))
+	brief, cancel := context.WithTimeout(ctx, maxStoreWait(known, began, f.random))
 	defer cancel()
 	shared, err := f.entry.Get(brief)
 	switch {
@@ -57,12 +57,12 @@ func (f *fetcher) fetchShared(ctx context.Context, known *token) (fetchResult, b
 		return result, true
 	}
 	// The lease is so short that another broker can take over before the known token expires.
-	duration := capAtQuarterOfRemaining(maxLeaseDuration, known, now)
+	duration := capAtQuarterOfRemainingIfValid(maxLeaseDuration, known, now)
 	lease := Lease{FencingToken: shared.FencingToken, Failures: f.seen.Failures, Rejections: f.seen.Rejections, Remaining: duration}
 	acquired, err := f.entry.Acquire(brief, lease)
 	// After an error this broker may have the lease. Others may wait for it then, so without a fully valid token it fetches anyway.
 	if f.countStoreError(err) && known.fullyValid(now) || err == nil && !acquired {
-		return f.fallBack(ctx, known, began, lostLeaseRaceWait)
+		return f.fallBack(ctx, known, began, minFallbackWaitAfterLostLease)
 	}
 	f.seen, f.seenAt = lease, now
 	return f.fetchAsLeader(ctx, known)
@@ -99,13 +99,13 @@ func (f *fetcher) waitForLeader(lease Lease, known *token, now time.Time) (fetch
 			f.fallbackAt = time.Time{}
 		}
 	}
-	until := f.seenAt.Add(leaseWait(f.seen, known, f.seenAt))
+	until := f.seenAt.Add(maxPeerLeaseWait(f.seen, known, f.seenAt))
 	result := fetchResult{
-		ended: now, fromPeer: true, next: until.Add(jitter(followerHeadStart)),
+		ended: now, fromPeer: true, next: until.Add(jitter(headStartOverFailedLeader)),
 		failure: f.seen.Failure, failures: f.seen.Failures, rejections: f.seen.Rejections,
 	}
 	if f.seen.Failure == nil { // the token may come at any time, and the notification may be lost
-		result.next = earlier(until.Add(jitter(maxJitter)), now.Add(pollPause()))
+		result.next = earlier(until.Add(jitter(maxJitterBetweenBrokers)), now.Add(storePollPause()))
 	}
 	return result, lease.FencingToken == f.seen.FencingToken && now.Before(until) && f.unresolved <= maxUnresolved
 }
@@ -129,7 +129,7 @@ func (f *fetcher) fetchAsLeader(ctx context.Context, known *token) (result fetch
 		case <-ended:
 			running = false
 		case <-handOver:
-			f.releaseFailed(release, known, fetchResult{ended: time.Now(), failure: networkError(context.DeadlineExceeded)})
+			f.releaseFailed(release, known, fetchResult{ended: time.Now(), failure: transferError(context.DeadlineExceeded)})
 			peers = time.After(minRefreshInterval)
 		case <-peers:
 			shared, err := f.entry.Get(ctx)
@@ -152,21 +152,22 @@ func (f *fetcher) fetchAsLeader(ctx context.Context, known *token) (result fetch
 	default:
 		f.resetBackoff()
 		result.token.fence, result.token.leads = f.seen.FencingToken, true
-		result.token.refreshAt = refreshDue(result.token.issued, result.token.lifetime, leaderRefreshSpread, random())
+		result.token.refreshAt = refreshDue(result.token.issued, result.token.lifetime, leaderRefreshSpread, randomFraction())
 		stored := result.token.shared()
 		f.storing.Go(func() { f.countStoreError(f.entry.Put(release, stored)) })
 	}
 	return result, ok
 }
 
-// releaseFailed releases the lease with the failure, and returns when this broker retries. Others may try followerHeadStart earlier.
+// releaseFailed releases the lease with the failure, and returns when this broker retries. Others may try headStartOverFailedLeader
+// earlier.
 func (f *fetcher) releaseFailed(ctx context.Context, known *token, result fetchResult) (retryAt time.Time) {
 	f.seen.Failure, f.seen.Failures, f.seen.Rejections = result.failure, f.seen.Failures+1, f.seen.Rejections+1
 	if !isRejection(result.failure) {
 		f.seen.Rejections = 0
 	}
-	pause := leaderPause(f.seen, known, result.ended, random())
-	f.seen.Remaining, f.seenAt, f.unresolved = max(0, pause-followerHeadStart), result.ended, 0
+	pause := failedLeaderPause(f.seen, known, result.ended, randomFraction())
+	f.seen.Remaining, f.seenAt, f.unresolved = max(0, pause-headStartOverFailedLeader), result.ended, 0
 	f.countStoreError(f.entry.Release(ctx, f.seen))
 	return result.ended.Add(pause)
 }
@@ -174,12 +175,12 @@ func (f *fetcher) releaseFailed(ctx context.Context, known *token, result fetchR
 // fallBack fetches without the lease, because the store is of no use. All brokers find that out at about the same time, so each
 // waits for a random time from began on. It is at least minWait, unless the token ends before.
 func (f *fetcher) fallBack(ctx context.Context, known *token, began time.Time, minWait time.Duration) (fetchResult, bool) {
-	at := fallbackTime(known, began, minWait, f.random)
+	at := fetchTimeWithoutLease(known, began, minWait, f.random)
 	f.fallbackAt = earlier(at, cmp.Or(f.fallbackAt, at))
 	if now := time.Now(); now.Before(f.fallbackAt) {
 		next := f.fallbackAt
 		if minWait > 0 {
-			next = earlier(next, now.Add(pollPause()))
+			next = earlier(next, now.Add(storePollPause()))
 		}
 		return fetchResult{ended: now, fromPeer: true, next: next}, true
 	}

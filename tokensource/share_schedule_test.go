@@ -13,7 +13,7 @@ func TestSharedRefreshTimes(t *testing.T) {
 	issued := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	for _, tc := range []struct {
 		name     string
-		spread   float64
+		spread   lifetimeFraction
 		lifetime time.Duration
 		jitter   float64
 		want     time.Duration
@@ -40,7 +40,7 @@ func TestSharedRefreshTimes(t *testing.T) {
 
 // A broker fetches without the lease before its token ends: after an error of the store, and, a little later, after a lost race
 // for the lease.
-func TestFallbackTime(t *testing.T) {
+func TestFetchTimeWithoutLease(t *testing.T) {
 	t.Parallel()
 	issued := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	fresh := func(lifetime time.Duration) *token { return &token{issued: issued, lifetime: lifetime} }
@@ -67,8 +67,8 @@ func TestFallbackTime(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			now := issued.Add(tc.age)
-			for wait, want := range map[time.Duration]time.Duration{0: tc.afterError, lostLeaseRaceWait: tc.lostRace} {
-				if got := fallbackTime(tc.known, now, wait, tc.random).Sub(now); (got - want).Abs() > time.Microsecond {
+			for wait, want := range map[time.Duration]time.Duration{0: tc.afterError, minFallbackWaitAfterLostLease: tc.lostRace} {
+				if got := fetchTimeWithoutLease(tc.known, now, wait, tc.random).Sub(now); (got - want).Abs() > time.Microsecond {
 					t.Errorf("wait %v: got now + %v, want + %v", wait, got, want)
 				}
 			}
@@ -76,8 +76,8 @@ func TestFallbackTime(t *testing.T) {
 	}
 }
 
-// The pause of a fleet is that of one broker whose requests need a token. Its lease ends followerHeadStart before.
-func TestLeaderPause(t *testing.T) {
+// The pause of a fleet is that of one broker whose requests need a token. Its lease ends headStartOverFailedLeader before.
+func TestFailedLeaderPause(t *testing.T) {
 	t.Parallel()
 	limited := &RefreshError{Outcome: OutcomeUnavailable, Status: 429, RetryAfter: 10 * time.Second}
 	outage, rejection := &RefreshError{Status: 503}, &RefreshError{Outcome: OutcomeRejected, Status: 401}
@@ -97,16 +97,16 @@ func TestLeaderPause(t *testing.T) {
 		{"with a refused token", Lease{Failure: outage, Failures: 9}, 200 * time.Second, time.Second, 2 * time.Second},
 		{"with one that has been refused for long", Lease{Failure: outage, Failures: 9}, 200 * time.Second, time.Minute, 5 * time.Second},
 		{"with a refused token that ends soon", Lease{Failure: outage, Failures: 9}, 3 * time.Second, time.Minute, time.Second},
-		{"no broker tries before Retry-After", Lease{Failure: limited, Failures: 1}, 200 * time.Second, 0, 10*time.Second + followerHeadStart},
-		{"one rejection after many failures", Lease{Failure: rejection, Failures: 9, Rejections: 1}, -time.Minute, 0, time.Second + followerHeadStart},
-		{"at most half a minute", Lease{Failure: rejection, Failures: 9, Rejections: 9}, -time.Minute, 0, 30*time.Second + followerHeadStart},
+		{"no broker tries before Retry-After", Lease{Failure: limited, Failures: 1}, 200 * time.Second, 0, 10*time.Second + headStartOverFailedLeader},
+		{"one rejection after many failures", Lease{Failure: rejection, Failures: 9, Rejections: 1}, -time.Minute, 0, time.Second + headStartOverFailedLeader},
+		{"at most half a minute", Lease{Failure: rejection, Failures: 9, Rejections: 9}, -time.Minute, 0, 30*time.Second + headStartOverFailedLeader},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			known := &token{issued: now.Add(tc.remaining - 300*time.Second), lifetime: 300 * time.Second}
 			if tc.refusedSince > 0 {
 				known.refuse(now.Add(-tc.refusedSince))
 			}
-			if got := leaderPause(tc.failed, known, now, almostOne); (got - tc.want).Abs() > 10*time.Millisecond {
+			if got := failedLeaderPause(tc.failed, known, now, almostOne); (got - tc.want).Abs() > 10*time.Millisecond {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
 		})
@@ -114,7 +114,7 @@ func TestLeaderPause(t *testing.T) {
 }
 
 // The store says how long a lease lasts, so it is not believed to last longer than a broker's.
-func TestLeaseWait(t *testing.T) {
+func TestMaxPeerLeaseWait(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	ends := func(remaining time.Duration) *token {
@@ -138,7 +138,7 @@ func TestLeaseWait(t *testing.T) {
 		{"after the token", Lease{Remaining: time.Hour}, ends(-time.Second), 15 * time.Second},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := leaseWait(tc.lease, tc.known, now); got != tc.want {
+			if got := maxPeerLeaseWait(tc.lease, tc.known, now); got != tc.want {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
 		})

@@ -38,7 +38,7 @@ type Config struct {
 	OnReload  func(CredentialReload)
 	// OnEnvironment, if not nil, is called with the environments of the set in use and of a changed set that has not yielded a
 	// token yet, which is the zero value without one. Run calls it before it sends a request to the login server of either.
-	OnEnvironment func(account string, inUse, tried Environment)
+	OnEnvironment func(account string, inUse, tried APIEnvironment)
 
 	created time.Time // files that were written later may be half written; zero: now
 }
@@ -48,7 +48,7 @@ type Config struct {
 type Source struct {
 	config         Config
 	stop           func() // of Accounts.Run: ends Run and waits for it; nil until it runs
-	state          atomic.Pointer[state]
+	state          atomic.Pointer[publishedState]
 	requestsWaited atomic.Uint64
 	waiting        atomic.Int64 // requests that wait for a token
 	unserved       atomic.Bool  // a request has failed for lack of a token since the last failed attempt
@@ -70,7 +70,7 @@ func New(config Config) (*Source, error) {
 		return nil, errors.New("tokensource: the token endpoint has no transport")
 	}
 	config.Account = cmp.Or(config.Account, DefaultAccount)
-	config.Endpoint.Timeout = cmp.Or(config.Endpoint.Timeout, requestTimeout)
+	config.Endpoint.Timeout = cmp.Or(config.Endpoint.Timeout, defaultTokenRequestTimeout)
 	config.created = cmp.Or(config.created, time.Now())
 	if config.OnRefresh == nil {
 		config.OnRefresh = func(RefreshEvent) {}
@@ -79,7 +79,7 @@ func New(config Config) (*Source, error) {
 		config.OnReload = func(CredentialReload) {}
 	}
 	if config.OnEnvironment == nil {
-		config.OnEnvironment = func(string, Environment, Environment) {}
+		config.OnEnvironment = func(string, APIEnvironment, APIEnvironment) {}
 	}
 	s := &Source{
 		config:             config,
@@ -87,7 +87,7 @@ func New(config Config) (*Source, error) {
 		credentialsChanged: filewatch.NewTrigger(),
 		notified:           filewatch.NewTrigger(),
 	}
-	s.state.Store(&state{Snapshot: Snapshot{Account: config.Account, Shared: config.Store != nil}, replaced: make(chan struct{})})
+	s.state.Store(&publishedState{Snapshot: Snapshot{Account: config.Account, Shared: config.Store != nil}, replaced: make(chan struct{})})
 	return s, nil
 }
 
@@ -190,7 +190,7 @@ func (s *Source) MarkAccepted(authorization string) {
 	case last.has(authorization):
 		last.notAcceptedFor.Store(0)
 	case current.previous.has(authorization) && last.isJustReceived(time.Now()):
-		last.notAcceptedFor.Store(int64(minTokenAge))
+		last.notAcceptedFor.Store(int64(minAgeToReplaceRefusedToken))
 	}
 }
 

@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// state is what the loop has published. It is immutable, except that the next one closes replaced, and the token can be refused.
-type state struct {
-	Snapshot                // what only the loop changes; the method of Source adds the rest
-	token       *token      // nil: there has never been one
-	previous    *token      // the one before; nil: there was none
-	environment Environment // of the set in use
-	rejected    bool        // the credentials cannot be used, so waiting for a token is useless
-	waiting     bool        // another broker is fetching, and there is no usable token until then
+// publishedState is what the loop has published. It is immutable, except that the next one closes replaced, and the token can be refused.
+type publishedState struct {
+	Snapshot                   // what only the loop changes; the method of Source adds the rest
+	token       *token         // nil: there has never been one
+	previous    *token         // the one before; nil: there was none
+	environment APIEnvironment // of the set in use
+	rejected    bool           // the credentials cannot be used, so waiting for a token is useless
+	waiting     bool           // another broker is fetching, and there is no usable token until then
 	stopped     bool
 	replaced    chan struct{}
 }
 
 // usable returns the token to send; nil if there is no valid one.
-func (s *state) usable(now time.Time) *token {
+func (s *publishedState) usable(now time.Time) *token {
 	switch {
 	case s.previousUsable(now) && s.token.isNotYetAccepted(now):
 		return s.previous
@@ -30,12 +30,12 @@ func (s *state) usable(now time.Time) *token {
 }
 
 // previousUsable reports whether the previous token can be used in place of the current one.
-func (s *state) previousUsable(now time.Time) bool {
+func (s *publishedState) previousUsable(now time.Time) bool {
 	return s.previous.valid(now) && !s.previous.isRefused()
 }
 
 // noTokenError says why there is no token. ctx is that of the waiting request.
-func (s *state) noTokenError(ctx context.Context) error {
+func (s *publishedState) noTokenError(ctx context.Context) error {
 	p := *ErrNoToken
 	cause := ctx.Err()
 	switch {
@@ -70,16 +70,16 @@ type Snapshot struct {
 	FetchingSince          time.Time     // when the token request in flight was sent; zero if none is in flight
 	LastFailure            *RefreshError // of the last token request; nil if it succeeded or there was none
 	LastFailureAt          time.Time
-	NextAttempt            time.Time                   // when the next token request is due
-	RequestsWaited         uint64                      // the requests that had to wait for a token
-	Invalidations          uint64                      // the tokens that were replaced because the API refused them
-	Shared                 bool                        // with other brokers, through a store; the next four fields are zero without one
-	FromPeer               bool                        // another broker made the last token request, which Refreshes and LastDuration do not include
-	StoreHits, StoreErrors uint64                      // the tokens taken from the store, and the failed store operations
-	HoldsLease             bool                        // this broker fetched the valid token with the lease; it then usually fetches the next one too
-	Reloads                [len(ReloadOutcomes)]uint64 // the changes of the credentials, in the order of ReloadOutcomes
-	LastChange             time.Time                   // when the current pair was taken into use
-	PendingReload          *CredentialReload           // why the credentials last read are not in use; nil if they are. Read-only
+	NextAttempt            time.Time                          // when the next token request is due
+	RequestsWaited         uint64                             // the requests that had to wait for a token
+	Invalidations          uint64                             // the tokens that were replaced because the API refused them
+	Shared                 bool                               // with other brokers, through a store; the next four fields are zero without one
+	FromPeer               bool                               // another broker made the last token request, which Refreshes and LastDuration do not include
+	StoreHits, StoreErrors uint64                             // the tokens taken from the store, and the failed store operations
+	HoldsLease             bool                               // this broker fetched the valid token with the lease; it then usually fetches the next one too
+	Reloads                [len(CountedReloadOutcomes)]uint64 // the changes of the credentials, in the order of CountedReloadOutcomes
+	LastChange             time.Time                          // when the current pair was taken into use
+	PendingReload          *CredentialReload                  // why the credentials last read are not in use; nil if they are. Read-only
 	PendingReloadAt        time.Time
 }
 

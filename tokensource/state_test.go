@@ -24,7 +24,7 @@ func TestKeepsBetterTokenThanPreviousOne(t *testing.T) {
 		held := func(name string, remaining time.Duration) *token {
 			return &token{authorization: name, issued: now, received: now, lifetime: remaining}
 		}
-		s := &state{token: held("current", tc.current), previous: held("previous", tc.previous)}
+		s := &publishedState{token: held("current", tc.current), previous: held("previous", tc.previous)}
 		if tc.refused {
 			s.token.refuse(now)
 		}
@@ -55,7 +55,7 @@ func TestSuspendDuringTokenRequestCountsForToken(t *testing.T) {
 		if got := received.Sub(sent); got != time.Second || received.Round(0).Sub(sent.Round(0)) != time.Second+tc.suspended {
 			t.Fatalf("got times %v apart by the monotonic clock, and %v by the wall clock", got, received.Round(0).Sub(sent.Round(0)))
 		}
-		s := &state{}
+		s := &publishedState{}
 		s.recordSuccess(&token{authorization: "new", issued: sent, received: received, lifetime: 5 * time.Minute}, received)
 		if fullyValid, isNew := s.token.fullyValid(received), s.token.isJustReceived(received); !s.token.valid(received) || fullyValid != tc.want || isNew != tc.want {
 			t.Errorf("suspended for %v: got fully valid %t and just received %t, want %t", tc.suspended, fullyValid, isNew, tc.want)

@@ -25,9 +25,9 @@ type token struct {
 	refreshAt      time.Time                 // when the next token is requested
 }
 
-// minTokenAge is how old a token must be before a 401 of the API replaces it: an API that refuses every token must not cause a
-// token request for each API request.
-const minTokenAge = 10 * time.Second
+// minAgeToReplaceRefusedToken is how old a token must be before a 401 of the API replaces it: an API that refuses every token must
+// not cause a token request for each API request.
+const minAgeToReplaceRefusedToken = 10 * time.Second
 
 // valid reports whether the token has not expired by the monotonic clock. A nil token is not valid.
 func (t *token) valid(now time.Time) bool {
@@ -58,9 +58,10 @@ func (t *token) isNotYetAccepted(now time.Time) bool {
 	return now.Sub(t.received) < time.Duration(t.notAcceptedFor.Load())
 }
 
-// isJustReceived reports whether the token is younger than minTokenAge. One that was received just before a suspend is not.
+// isJustReceived reports whether the token is younger than minAgeToReplaceRefusedToken. One that was received just before
+// a suspend is not.
 func (t *token) isJustReceived(now time.Time) bool {
-	return now.Sub(t.received) < minTokenAge && !t.expiredByWallClock(now)
+	return now.Sub(t.received) < minAgeToReplaceRefusedToken && !t.expiredByWallClock(now)
 }
 
 // remaining returns how long the token is still valid: zero or negative once it has expired.

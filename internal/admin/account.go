@@ -100,7 +100,7 @@ func (h *Handler) account(snapshot tokensource.Snapshot, recent traffic, now tim
 		CredentialsChanged:    snapshot.LastChange.UTC(),
 		Requests:              recent.of(snapshot.Account),
 	}
-	for i, outcome := range tokensource.ReloadOutcomes {
+	for i, outcome := range tokensource.CountedReloadOutcomes {
 		account.CredentialReloads[outcome] = snapshot.Reloads[i]
 	}
 	for i, outcome := range tokensource.Outcomes {
@@ -114,7 +114,7 @@ func (h *Handler) account(snapshot tokensource.Snapshot, recent traffic, now tim
 		account.Shared = &SharedToken{snapshot.HoldsLease, snapshot.FromPeer, snapshot.StoreHits, snapshot.StoreErrors}
 	}
 	if unused := snapshot.PendingReload; state == AccountReloadFailing {
-		account.Code, account.NeedsAttention, account.Advice = tokensource.CodeUnused, true, unused.Advice
+		account.Code, account.NeedsAttention, account.Advice = tokensource.CodeNewCredentialsUnused, true, unused.Advice
 		account.UnusedCredentials = &TokenProblem{string(unused.Outcome), unused.Reason, unused.Advice, snapshot.PendingReloadAt.UTC()}
 	}
 	return account

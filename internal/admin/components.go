@@ -73,7 +73,7 @@ func worstComponent(accounts []Account, of func(Account) Component) Component {
 
 func loginServerComponent(account Account) Component {
 	switch {
-	case account.Code == tokensource.CodeUnreadable:
+	case account.Code == tokensource.CodeCredentialsUnreadable:
 		return Component{State: ComponentUnknown, Summary: "It was not asked: the credentials cannot be read."}
 	case account.State == AccountRejected:
 		return Component{State: ComponentFailing, Summary: "It rejects the credentials."}

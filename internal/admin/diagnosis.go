@@ -102,7 +102,7 @@ func diagnoseTokens(status Status) []Diagnosis {
 	})
 	problem := cmp.Or(worst.UnusedCredentials, worst.LastError)
 	subject, why := affectedAccounts(len(status.Accounts), len(affected)-len(others), worst), causeTexts[worst.Cause]
-	if worst.Code == tokensource.CodeUnreadable {
+	if worst.Code == tokensource.CodeCredentialsUnreadable {
 		why = "the credentials cannot be read"
 	}
 	diagnosis := Diagnosis{

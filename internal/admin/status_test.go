@@ -37,7 +37,7 @@ func eventful(t *testing.T) *admin.Handler {
 		NextAttempt:         now.Add(-300 * time.Millisecond),
 		RequestsWaited:      5,
 		Invalidations:       6,
-		Reloads:             [...]uint64{7, 8, 9}, // in the order of tokensource.ReloadOutcomes
+		Reloads:             [...]uint64{7, 8, 9}, // in the order of tokensource.CountedReloadOutcomes
 		LastChange:          issued.Add(-time.Hour),
 	})
 	c.Started = now.Add(-26 * time.Hour)

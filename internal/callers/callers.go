@@ -63,7 +63,7 @@ func (d *Directory) Read() (Reading, error) {
 	if err != nil {
 		return Reading{}, err
 	}
-	isFirst, isSettled := d.known == nil, filewatch.IsSettled
+	isFirst, isSettled := d.known == nil, filewatch.IsSettledOrMissing
 	if isFirst { // there is no older content to use meanwhile
 		isSettled = func(string) bool { return true }
 	}

@@ -81,9 +81,9 @@ type checker struct {
 	Config
 	interrupted func() bool // since the configuration was read
 	redact      redactor
-	sets        map[string]tokensource.CredentialSet // by account; those that the files step could read
-	probes      map[string]*serverProbe              // by name and URL; those that an account uses
-	login, api  *serverProbe                         // of the account that is checked
+	sets        map[string]tokensource.CredentialsAndEnvironment // by account; those that the files step could read
+	probes      map[string]*serverProbe                          // by name and URL; those that an account uses
+	login, api  *serverProbe                                     // of the account that is checked
 	report      Report
 }
 
@@ -92,7 +92,7 @@ func Run(ctx context.Context, config Config) Report {
 	c := &checker{
 		Config:      config,
 		interrupted: func() bool { return ctx.Err() != nil },
-		sets:        map[string]tokensource.CredentialSet{},
+		sets:        map[string]tokensource.CredentialsAndEnvironment{},
 		probes:      map[string]*serverProbe{},
 		report:      Report{Causes: []Cause{}, Accounts: []AccountReport{}},
 	}

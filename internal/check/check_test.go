@@ -118,7 +118,7 @@ func TestTestsConnectionsWithoutCredentials(t *testing.T) {
 	port := serve(t, ahead)
 	for name, accounts := range map[string][]TestedAccount{
 		"no account":      nil,
-		"unreadable file": {{"default", tokensource.CredentialSource{ID: tokensource.CredentialField{Name: "ID", File: "/nosuch/id"}}}},
+		"unreadable file": {{"default", tokensource.CredentialSource{ID: tokensource.CredentialFieldSource{Name: "ID", File: "/nosuch/id"}}}},
 	} {
 		config := eTrusted(t, fakeetrusted.New(fakeetrusted.Options{}))
 		config.Login.URL, config.API.URL, config.Accounts = parse(t, "http://login.example:"+port), parse(t, "http://api.example:"+port), accounts

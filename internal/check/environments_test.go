@@ -21,9 +21,9 @@ func accountIn(t *testing.T, name string, files map[string]string) TestedAccount
 			t.Fatal(err)
 		}
 	}
-	field := func(file string) tokensource.CredentialField {
+	field := func(file string) tokensource.CredentialFieldSource {
 		path := filepath.Join(dir, file)
-		return tokensource.CredentialField{Name: path, File: path}
+		return tokensource.CredentialFieldSource{Name: path, File: path}
 	}
 	return TestedAccount{name, tokensource.CredentialSource{ID: field("client_id"), Secret: field("client_secret"), EnvironmentDir: dir}}
 }

@@ -38,8 +38,8 @@ func eTrusted(t *testing.T, server *fakeetrusted.Server) Config {
 		Proxy:         func(*http.Request) (*url.URL, error) { return nil, nil },
 		Audience:      "https://api.etrusted.com",
 		Accounts: []TestedAccount{{"default", tokensource.CredentialSource{
-			ID:     tokensource.CredentialField{Name: "ID", Value: tokensource.NewSecret(fakeetrusted.DefaultClientID)},
-			Secret: tokensource.CredentialField{Name: "SECRET", Value: tokensource.NewSecret(fakeetrusted.DefaultClientSecret)},
+			ID:     tokensource.CredentialFieldSource{Name: "ID", Value: tokensource.NewSecret(fakeetrusted.DefaultClientID)},
+			Secret: tokensource.CredentialFieldSource{Name: "SECRET", Value: tokensource.NewSecret(fakeetrusted.DefaultClientSecret)},
 		}}},
 		OtherReaders: func(string) (readers, repair string) { return "", "" },
 		Timeout:      testTimeout,

@@ -34,15 +34,15 @@ func (c *checker) checkToken(ctx context.Context, account TestedAccount, report 
 }
 
 // fetchToken makes one token request, exactly as the broker makes it. An interruption gives neither a token nor a failure.
-func (c *checker) fetchToken(ctx context.Context, account TestedAccount, set tokensource.CredentialSet, report *AccountReport) (authorization string, failure *tokensource.RefreshError) {
+func (c *checker) fetchToken(ctx context.Context, account TestedAccount, set tokensource.CredentialsAndEnvironment, report *AccountReport) (authorization string, failure *tokensource.RefreshError) {
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	source, err := tokensource.New(tokensource.Config{
 		Account: account.Name,
 		// As values, because the files may change meanwhile.
 		Credentials: tokensource.CredentialSource{
-			ID:     tokensource.CredentialField{Name: account.Credentials.ID.Name, Value: set.ID},
-			Secret: tokensource.CredentialField{Name: account.Credentials.Secret.Name, Value: set.Secret},
+			ID:     tokensource.CredentialFieldSource{Name: account.Credentials.ID.Name, Value: set.ID},
+			Secret: tokensource.CredentialFieldSource{Name: account.Credentials.Secret.Name, Value: set.Secret},
 		},
 		Endpoint: set.Environment.Endpoint(tokensource.TokenEndpoint{
 			URL:       c.Login.URL.String(),
@@ -68,7 +68,7 @@ func (c *checker) fetchToken(ctx context.Context, account TestedAccount, set tok
 }
 
 // describeToken describes a token, and adds its claims to the account's report.
-func (c *checker) describeToken(account TestedAccount, set tokensource.CredentialSet, token string, report *AccountReport) Step {
+func (c *checker) describeToken(account TestedAccount, set tokensource.CredentialsAndEnvironment, token string, report *AccountReport) Step {
 	c.redact.addSecret(token)
 	text := fmt.Sprintf("received%s, valid for %.0f s", c.login.ownServerSuffix(), report.LifetimeSeconds)
 	contents, ok := readClaims(token)

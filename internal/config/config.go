@@ -145,7 +145,7 @@ func Load(environ []string) (Config, []Error) {
 		}
 	}
 	checkCredential := func(variable string, err error) {
-		if errors.Is(err, tokensource.ErrFileNotFound) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, tokensource.ErrEmptySecret) {
+		if errors.Is(err, tokensource.ErrHiddenPathNotFound) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, tokensource.ErrEmptySecret) {
 			c.LateFiles = append(c.LateFiles, Error{variable, err.Error()})
 			return
 		}
@@ -228,11 +228,11 @@ func (c Config) DefaultCredentials() *tokensource.CredentialSource {
 	if !c.HasDefaultAccount() {
 		return nil
 	}
-	part := func(name, file string, value tokensource.Secret) tokensource.CredentialField {
+	part := func(name, file string, value tokensource.Secret) tokensource.CredentialFieldSource {
 		if file != "" {
-			return tokensource.CredentialField{Name: name + "_FILE", File: file}
+			return tokensource.CredentialFieldSource{Name: name + "_FILE", File: file}
 		}
-		return tokensource.CredentialField{Name: name, Value: value}
+		return tokensource.CredentialFieldSource{Name: name, Value: value}
 	}
 	restart := ""
 	if dir := c.systemdCredentials; dir != "" && (filepath.Dir(c.ClientIDFile) == dir || filepath.Dir(c.ClientSecretFile) == dir) {
@@ -326,7 +326,7 @@ func readFileHidingPath[T any](file string, read func(path string) (T, error)) (
 		return content, errors.New("must be a path starting with / or ./ (the value is hidden, it may be the secret)")
 	}
 	content, err = read(file)
-	if err = tokensource.HidePath(file, err); errors.Is(err, tokensource.ErrFileUnreadable) {
+	if err = tokensource.HidePathUnlessExists(file, err); errors.Is(err, tokensource.ErrHiddenPathInaccessible) {
 		err = fmt.Errorf("%w (the value is hidden, it may be the secret)", err)
 	}
 	return content, err

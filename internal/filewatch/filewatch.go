@@ -36,15 +36,15 @@ func (t Trigger) Pull() {
 	}
 }
 
-// WatchDirs calls onChange at once and whenever something in the directories may have changed, and returns when ctx is done. It
+// WatchDirs calls onStartAndChange at once and whenever something in the directories may have changed, and returns when ctx is done. It
 // watches directories and not files because Kubernetes replaces a symbolic link next to a file, and editors replace the file.
 //
 // dirs is called again each time. Its paths must be as filepath.Clean returns them, because the watcher lists its paths
-// in this form. If it returns none at first, onChange is never called.
+// in this form. If it returns none at first, onStartAndChange is never called.
 //
-// Where there are no events, onChange is still called every 7 s, and also when now, which may be nil, is pulled, and again once
-// files that were being written then have settled. All calls are made from one goroutine.
-func WatchDirs(ctx context.Context, dirs func() []string, now Trigger, onChange func()) {
+// Where there are no events, onStartAndChange is still called every 7 s, and also when checkNow, which may be nil, is pulled, and
+// again once files that were being written then have settled. All calls are made from one goroutine.
+func WatchDirs(ctx context.Context, dirs func() []string, checkNow Trigger, onStartAndChange func()) {
 	if len(dirs()) == 0 {
 		<-ctx.Done() // all values come from the environment, which cannot change
 		return
@@ -58,20 +58,20 @@ func WatchDirs(ctx context.Context, dirs func() []string, now Trigger, onChange 
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for {
-		onChange()
+		onStartAndChange()
 		if watchOnly(watcher, dirs()) {
-			onChange() // a file may have changed just before its directory was added
+			onStartAndChange() // a file may have changed just before its directory was added
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 			ticker.Reset(pollInterval)
-		case <-now:
+		case <-checkNow:
 			ticker.Reset(settleTime)
 		case <-watcher.Errors: //nolint:errcheck // Such as an overflow of the event queue: there were changes.
 		case event := <-watcher.Events:
-			settle(ctx, watcher, event)
+			waitUntilSettled(ctx, watcher, event)
 		}
 	}
 }
@@ -97,13 +97,13 @@ func watchOnly(watcher *fsnotify.Watcher, dirs []string) (added bool) {
 	return added
 }
 
-// settle returns once no other event has followed for settleTime, or movedSettleTime, and at the latest after maxSettleTime.
-func settle(ctx context.Context, watcher *fsnotify.Watcher, event fsnotify.Event) {
+// waitUntilSettled returns once no other event has followed for settleTime, or movedSettleTime, and at the latest after maxSettleTime.
+func waitUntilSettled(ctx context.Context, watcher *fsnotify.Watcher, event fsnotify.Event) {
 	limit := time.After(maxSettleTime)
 	var until time.Time
 	for {
 		wait := settleTime
-		if IsSettled(event.Name) {
+		if IsSettledOrMissing(event.Name) {
 			wait = movedSettleTime
 		}
 		if at := time.Now().Add(wait); at.After(until) {
@@ -122,10 +122,10 @@ func settle(ctx context.Context, watcher *fsnotify.Watcher, event fsnotify.Event
 	}
 }
 
-// IsSettled reports whether the file at path was last written at least settleTime ago. Before that, it may be half written, and its
-// old content should stay in use: WatchDirs calls again once it has settled. A file that is missing, or whose time is in the
-// future because another machine keeps it, counts as settled.
-func IsSettled(path string) bool {
+// IsSettledOrMissing reports whether the file at path was last written at least settleTime ago. Before that, it may be half
+// written, and its old content should stay in use: WatchDirs calls again once it has settled. A file that is missing, or whose time
+// is in the future because another machine keeps it, counts as settled.
+func IsSettledOrMissing(path string) bool {
 	info, err := os.Stat(path)
 	if err != nil {
 		return true

@@ -44,7 +44,7 @@ func (b *broker) newAccounts(toLogin *http.Transport) (*tokensource.Accounts, er
 				b.pages.ObserveRefresh(event)
 			},
 			OnReload:      func(reload tokensource.CredentialReload) { logCredentialReload(b.log, reload) },
-			OnEnvironment: func(account string, inUse, tried tokensource.Environment) { b.servers.set(account, inUse, tried) },
+			OnEnvironment: func(account string, inUse, tried tokensource.APIEnvironment) { b.servers.set(account, inUse, tried) },
 		},
 		OnAdded: func(account string) {
 			b.log.Info("account added", zap.String("account", account))
@@ -93,14 +93,14 @@ type serversByAccount struct {
 }
 
 // usedAndTriedEnvironments are those of the credentials in use, and of changed ones that are being tried.
-type usedAndTriedEnvironments struct{ inUse, beingTried tokensource.Environment }
+type usedAndTriedEnvironments struct{ inUse, beingTried tokensource.APIEnvironment }
 
 func (e usedAndTriedEnvironments) equal(other usedAndTriedEnvironments) bool {
 	return e.inUse.Equal(other.inUse) && e.beingTried.Equal(other.beingTried)
 }
 
 // newServersByAccount returns the servers of the environments that were read from files. exists must not wait for a method of them.
-func newServersByAccount(c config.Config, exists func(account string) bool, fromFiles map[string]tokensource.Environment) *serversByAccount {
+func newServersByAccount(c config.Config, exists func(account string) bool, fromFiles map[string]tokensource.APIEnvironment) *serversByAccount {
 	s := &serversByAccount{
 		api: c.API, login: c.Login, hosts: new(access.Servers), exists: exists,
 		accounts: map[string]usedAndTriedEnvironments{}, onChange: func(_, _ []*url.URL) {},
@@ -112,7 +112,7 @@ func newServersByAccount(c config.Config, exists func(account string) bool, from
 	return s
 }
 
-func (s *serversByAccount) set(account string, inUse, beingTried tokensource.Environment) {
+func (s *serversByAccount) set(account string, inUse, beingTried tokensource.APIEnvironment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if next := (usedAndTriedEnvironments{inUse, beingTried}); !next.equal(s.accounts[account]) {
@@ -122,7 +122,7 @@ func (s *serversByAccount) set(account string, inUse, beingTried tokensource.Env
 }
 
 func (s *serversByAccount) remove(account string) {
-	s.set(account, tokensource.Environment{}, tokensource.Environment{})
+	s.set(account, tokensource.APIEnvironment{}, tokensource.APIEnvironment{})
 }
 
 // watch calls onChange with the servers of the broker and of all accounts, now and after each change.
@@ -136,7 +136,7 @@ func (s *serversByAccount) watch(onChange func(apis, logins []*url.URL)) {
 // update recomputes what depends on accounts.
 func (s *serversByAccount) update() {
 	maps.DeleteFunc(s.accounts, func(_ string, its usedAndTriedEnvironments) bool { return its.equal(usedAndTriedEnvironments{}) })
-	var all []tokensource.Environment
+	var all []tokensource.APIEnvironment
 	s.apis = map[string]string{}
 	for account, its := range s.accounts {
 		all = append(all, its.inUse, its.beingTried)
@@ -150,7 +150,7 @@ func (s *serversByAccount) update() {
 	s.onChange(apis, logins)
 }
 
-func ownServerURLs(environments []tokensource.Environment) (apis, logins []*url.URL) {
+func ownServerURLs(environments []tokensource.APIEnvironment) (apis, logins []*url.URL) {
 	for _, environment := range environments {
 		if environment.API != nil {
 			apis = append(apis, environment.API)

@@ -22,16 +22,16 @@ func parseURL(t *testing.T, text string) *url.URL {
 // An API selects an account only if exactly one account uses it, and not while it is only being tried. All servers are known meanwhile.
 func TestFollowsServersOfAccounts(t *testing.T) {
 	t.Parallel()
-	environment := func(api, login string) (e tokensource.Environment) {
+	environment := func(api, login string) (e tokensource.APIEnvironment) {
 		if e.TokenURL = login; api != "" {
 			e.API = parseURL(t, api)
 		}
 		return e
 	}
-	none, qa := tokensource.Environment{}, environment("https://API.qa.example:443", "https://login.qa.example/oauth/token")
+	none, qa := tokensource.APIEnvironment{}, environment("https://API.qa.example:443", "https://login.qa.example/oauth/token")
 	staging := environment("https://api.staging.example:8443", "")
 	c := config.Config{API: parseURL(t, "https://api.example"), Login: parseURL(t, "https://login.example/oauth/token")}
-	s := newServersByAccount(c, func(string) bool { return true }, map[string]tokensource.Environment{"at-start": staging, "without": none})
+	s := newServersByAccount(c, func(string) bool { return true }, map[string]tokensource.APIEnvironment{"at-start": staging, "without": none})
 	var reported int
 	s.watch(func(apis, logins []*url.URL) { reported = len(apis) + len(logins) })
 
@@ -81,10 +81,10 @@ func TestFollowsServersOfAccounts(t *testing.T) {
 func TestAPISelectsAnAccountOfTheCaller(t *testing.T) {
 	t.Parallel()
 	const production, qa = "api.example", "api.qa.example"
-	own := tokensource.Environment{API: parseURL(t, "https://"+qa)}
+	own := tokensource.APIEnvironment{API: parseURL(t, "https://"+qa)}
 	c := config.Config{API: parseURL(t, "https://"+production), Login: parseURL(t, "https://login.example/oauth/token")}
 	exists := func(account string) bool { return account != "removed" }
-	s := newServersByAccount(c, exists, map[string]tokensource.Environment{"qa-1": own, "qa-2": own})
+	s := newServersByAccount(c, exists, map[string]tokensource.APIEnvironment{"qa-1": own, "qa-2": own})
 	for _, test := range []struct {
 		accounts []string // of the caller
 		api      string
@@ -114,8 +114,8 @@ func policyOf(s *serversByAccount) *access.Policy { return &access.Policy{Server
 
 func TestServerURLsAreThoseThatEnvironmentsName(t *testing.T) {
 	t.Parallel()
-	e := tokensource.Environment{API: parseURL(t, "https://api.qa.example"), TokenURL: "https://login.qa.example:8443/oauth/token"}
-	apis, logins := ownServerURLs([]tokensource.Environment{{Audience: "qa"}, e})
+	e := tokensource.APIEnvironment{API: parseURL(t, "https://api.qa.example"), TokenURL: "https://login.qa.example:8443/oauth/token"}
+	apis, logins := ownServerURLs([]tokensource.APIEnvironment{{Audience: "qa"}, e})
 	if got, want := hostsOf(apis), []string{"api.qa.example"}; !slices.Equal(got, want) {
 		t.Errorf("got the APIs %q, want %q", got, want)
 	}

@@ -79,7 +79,7 @@ func (b *broker) reloadOn(ctx context.Context, signals <-chan os.Signal) {
 }
 
 func (a *appKeysAndTLSReloader) reloadKeys() {
-	if a.keyFile == "" || !filewatch.IsSettled(a.keyFile) { // a half-written key would be easier to guess
+	if a.keyFile == "" || !filewatch.IsSettledOrMissing(a.keyFile) { // a half-written key would be easier to guess
 		return
 	}
 	keys, err := config.ReadAccessKeys(a.keyFile)

@@ -124,9 +124,9 @@ func logCredentialReload(log *zap.Logger, reload tokensource.CredentialReload) {
 		log.Info("new credentials are in use", account)
 		return
 	}
-	code, message := tokensource.CodeUnused, "new credentials do not work; keeping the old ones"
+	code, message := tokensource.CodeNewCredentialsUnused, "new credentials do not work; keeping the old ones"
 	if reload.First {
-		code, message = tokensource.CodeUnreadable, "there are no credentials yet; waiting for the files"
+		code, message = tokensource.CodeCredentialsUnreadable, "there are no credentials yet; waiting for the files"
 	}
 	warn(log, code, message, account,
 		zap.String("outcome", string(reload.Outcome)),
