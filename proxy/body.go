@@ -16,7 +16,7 @@ import (
 // is read before it is sent, so the API never waits for the app: it usually arrived with the header. All others are streamed.
 type requestBody struct {
 	from  *http1.Request
-	drop  connectionOptions
+	drop  connectionFieldNames
 	limit int64 // in bytes; a longer body is not kept
 	// kept is what has been read; nil if nothing is kept. The goroutine that sends a stream changes it, until ended is true.
 	kept *bytes.Buffer
@@ -143,8 +143,8 @@ func (k replayStream) Trailer() http1.Fields { return k.trailer }
 // Interrupt does nothing: Read never blocks.
 func (k replayStream) Interrupt() {}
 
-// maxBufferedBody is the longest body of a response that is held whole. Buffers of more than twice that are not reused.
-const maxBufferedBody = 64 << 10
+// maxBufferedResponse is the longest body of a response that is held whole. Buffers of more than twice that are not reused.
+const maxBufferedResponse = 64 << 10
 
 var bodyBufferPool = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
@@ -153,7 +153,7 @@ func getBodyBuffer() *bytes.Buffer { return bodyBufferPool.Get().(*bytes.Buffer)
 
 // putBodyBuffer takes back a buffer, or nil.
 func putBodyBuffer(buffer *bytes.Buffer) {
-	if buffer != nil && buffer.Cap() <= 2*maxBufferedBody {
+	if buffer != nil && buffer.Cap() <= 2*maxBufferedResponse {
 		buffer.Reset()
 		bodyBufferPool.Put(buffer)
 	}

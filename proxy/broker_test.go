@@ -133,7 +133,7 @@ func newConfig(t testing.TB, upstream string) proxy.Config {
 		Upstream:  at,
 		Tokens:    accounts{"": validToken()}.tokens,
 		TokenWait: testTimeout,
-		Policy:    &access.Policy{Servers: access.NewServers([]string{at.Host}, nil)},
+		Policy:    &access.Policy{APIAndLoginHosts: access.NewAPIAndLoginHosts([]string{at.Host}, nil)},
 	}
 }
 

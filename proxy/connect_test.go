@@ -49,7 +49,7 @@ func TestServesRequestsThroughTunnel(t *testing.T) {
 			}
 			return &tls.Config{Certificates: certificate.TLS.Certificates}
 		}
-		s.Policy = &access.Policy{Servers: access.NewServers([]string{"api.example"}, nil), Callers: access.NewCallers(&access.Caller{Keys: access.NewKeys("key")}), TunnelAllowed: func(string) bool { return true }}
+		s.Policy = &access.Policy{APIAndLoginHosts: access.NewAPIAndLoginHosts([]string{"api.example"}, nil), Callers: access.NewCallers(&access.Caller{Keys: access.NewKeys("key")}), TunnelAllowed: func(string) bool { return true }}
 	})
 	c := b.dial(t)
 	c.send("CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443\r\nProxy-Authorization: Basic eDprZXk=\r\n\r\n")

@@ -104,7 +104,7 @@ func withEnvironments(production, qa, staging *environment) func(*setup) {
 			}
 			return "", false
 		}
-		s.Policy = &access.Policy{Servers: access.NewServers([]string{production.host, qa.host, staging.host}, nil)}
+		s.Policy = &access.Policy{APIAndLoginHosts: access.NewAPIAndLoginHosts([]string{production.host, qa.host, staging.host}, nil)}
 	}
 }
 

@@ -46,7 +46,7 @@ func ExampleProxy() {
 		UpstreamClient: client,
 		Tokens:         func(account string) (proxy.TokenSource, bool) { return fixedToken("Bearer made-up"), account == "" },
 		TokenWait:      10 * time.Second,
-		Policy:         &access.Policy{Servers: access.NewServers([]string{upstream.Host}, nil)},
+		Policy:         &access.Policy{APIAndLoginHosts: access.NewAPIAndLoginHosts([]string{upstream.Host}, nil)},
 	})
 	if err != nil {
 		fmt.Println(err)

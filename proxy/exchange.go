@@ -35,7 +35,7 @@ type exchange struct {
 	sentToken   string              // with request; empty if it has none of the broker's
 
 	response     *http1.ClientResponse
-	responseDrop connectionOptions
+	responseDrop connectionFieldNames
 	rewritten    bool // the links in response are rewritten
 }
 
@@ -47,7 +47,7 @@ func (p *Proxy) newExchange(w *http1.ResponseWriter, r *http1.Request) *exchange
 	x.proxy, x.w, x.r, x.began = p, w, r, time.Now()
 	x.record = RequestRecord{Method: r.Method, Path: recordedPath(r.Target), TraceID: traceID(r.Fields)}
 	x.record.RequestID, x.generatedID = p.requestID(r.Fields)
-	x.body = requestBody{from: r, drop: parseConnection(r.Fields), limit: p.config.RetryBuffer}
+	x.body = requestBody{from: r, drop: fieldsNamedInConnection(r.Fields), limit: p.config.RetryBuffer}
 	return x
 }
 
@@ -100,7 +100,7 @@ func (x *exchange) writeResponse(status int, body []byte) {
 // recordedPath returns the path of a request target, percent-encoded where that was omitted: RFC 3986 section 3.3.
 func recordedPath(target string) string {
 	if scheme, rest, isURL := strings.Cut(target, "://"); isURL && !strings.Contains(scheme, "/") {
-		_, target = cutAtPath(rest)
+		_, target = cutBeforePath(rest)
 	}
 	path, _, _ := strings.Cut(target, "?")
 	if !strings.HasPrefix(path, "/") && path != "*" {

@@ -36,9 +36,9 @@ func hasPrefixFold(name, prefix string) bool {
 
 // disclosesClient reports whether a field says for whom a request is made. The broker does not disclose that, and no client may
 // claim it.
-func disclosesClient(name string) bool {
-	return http1.EqualFold(name, "Forwarded") || http1.EqualFold(name, "X-Real-Ip") || http1.EqualFold(name, "Cf-Connecting-Ip") ||
-		hasPrefixFold(name, "X-Forwarded-") || http1.EqualFold(name[max(0, len(name)-len("Client-Ip")):], "Client-Ip")
+func disclosesClient(fieldName string) bool {
+	return http1.EqualFold(fieldName, "Forwarded") || http1.EqualFold(fieldName, "X-Real-Ip") || http1.EqualFold(fieldName, "Cf-Connecting-Ip") ||
+		hasPrefixFold(fieldName, "X-Forwarded-") || http1.EqualFold(fieldName[max(0, len(fieldName)-len("Client-Ip")):], "Client-Ip")
 }
 
 // withHyphens maps X_Forwarded_For to X-Forwarded-For, which CGI does not distinguish: RFC 3875 section 4.1.18.
@@ -49,18 +49,18 @@ func claimsOurProxyStatus(name, value string) bool {
 	return http1.EqualFold(name, "Proxy-Status") && strings.Contains(strings.ToLower(value), problem.ProxyName)
 }
 
-// connectionOptions are the fields that a Connection field lists, with hyphens and in lower case. They are meant for one
+// connectionFieldNames are the fields that a Connection field lists, with hyphens and in lower case. They are meant for one
 // connection only, in the header and as trailers (RFC 9110 section 7.6.1). The usual values list none, and cost no map.
-type connectionOptions map[string]bool
+type connectionFieldNames map[string]bool
 
-func parseConnection(fields http1.Fields) connectionOptions {
-	var drop connectionOptions
+func fieldsNamedInConnection(fields http1.Fields) connectionFieldNames {
+	var drop connectionFieldNames
 	for option := range fields.Elements("Connection") {
 		if http1.EqualFold(option, "close") || http1.EqualFold(option, "keep-alive") {
 			continue
 		}
 		if drop == nil {
-			drop = make(connectionOptions)
+			drop = make(connectionFieldNames)
 		}
 		drop[strings.ToLower(withHyphens(option))] = true
 	}
@@ -68,17 +68,17 @@ func parseConnection(fields http1.Fields) connectionOptions {
 }
 
 // has reports whether a field is listed. name has hyphens.
-func (c connectionOptions) has(name string) bool { return c != nil && c[strings.ToLower(name)] }
+func (c connectionFieldNames) has(name string) bool { return c != nil && c[strings.ToLower(name)] }
 
 // forwardedUpstream reports whether a field of a request is forwarded, in the header or, if allowedInTrailer, as a trailer.
-func forwardedUpstream(name string, drop connectionOptions) bool {
+func forwardedUpstream(name string, drop connectionFieldNames) bool {
 	name = withHyphens(name)
 	return !containsFold(name, hopByHop) && !disclosesClient(name) && !drop.has(name)
 }
 
 // forwardedDownstream is the same for a field of a response. What is true of the API's origin, or allowed to the origins that it
 // knows, is not meant for this machine's. A trailer that is only announced has no value yet.
-func forwardedDownstream(name, value string, drop connectionOptions) bool {
+func forwardedDownstream(name, value string, drop connectionFieldNames) bool {
 	name = withHyphens(name)
 	return !containsFold(name, hopByHop) && !hasPrefixFold(name, "Access-Control-") &&
 		!http1.EqualFold(name, "Strict-Transport-Security") && !http1.EqualFold(name, "Alt-Svc") && !claimsOurProxyStatus(name, value) && !drop.has(name)
@@ -87,7 +87,7 @@ func forwardedDownstream(name, value string, drop connectionOptions) bool {
 // allowedInTrailer reports whether a field may be a trailer, in either direction. A recipient may merge trailers into the header,
 // so they must not change how a message is understood, or ask for another request than was checked.
 func allowedInTrailer(name string) bool {
-	return !containsFold(withHyphens(name), notInTrailers) && !hasPrefixFold(withHyphens(name), "If-") && !access.IsRequestOverride(name)
+	return !containsFold(withHyphens(name), notInTrailers) && !hasPrefixFold(withHyphens(name), "If-") && !access.IsMethodOrPathOverride(name)
 }
 
 // filterTrailerNames returns the value of a Trailer field without the names that are not forwarded.

@@ -16,7 +16,7 @@ func TestConnectionOptionsIgnoreCase(t *testing.T) {
 		"x-a":                    "X-A",
 		" , X-a\t,, close , x_B": "X-A X-B",
 	} {
-		got := parseConnection(http1.Fields{{Name: "connection", Value: line}})
+		got := fieldsNamedInConnection(http1.Fields{{Name: "connection", Value: line}})
 		for _, name := range strings.Fields(want) {
 			if !got.has(name) {
 				t.Errorf("%q: got %v, want %s among them", line, got, name)

@@ -53,7 +53,7 @@ func (l *linkRewriter) adaptRequestField(field *http1.Field) bool {
 	case http1.EqualFold(name, "Range"), http1.EqualFold(name, "If-Range"):
 		return false // the API's bytes are not the app's
 	case http1.EqualFold(name, "If-Match"):
-		// A weak tag never matches here (RFC 9110 section 13.1.1), and it may be dropValidators that has weakened it.
+		// A weak tag never matches here (RFC 9110 section 13.1.1), and it may be adaptFieldsToRewrittenBody that has weakened it.
 		field.Value = strings.ReplaceAll(field.Value, `W/"`, `"`)
 	}
 	return true
@@ -89,17 +89,17 @@ func hasNoTransform(fields http1.Fields) bool {
 var registeredCodings = []string{"gzip", "x-gzip", "br", "zstd", "deflate", "compress", "x-compress", "dcb", "dcz", "aes128gcm", "exi", "pack200-gzip"}
 
 // contentCoding returns gzip, other, or an empty text without a coding. Unregistered names, such as charsets, are no codings.
-func contentCoding(fields http1.Fields) (coding string) {
+func contentCoding(fields http1.Fields) (gzipOrOther string) {
 	for element := range fields.Elements("Content-Encoding") {
 		switch {
 		case !containsFold(element, registeredCodings):
-		case coding == "" && (http1.EqualFold(element, "gzip") || http1.EqualFold(element, "x-gzip")):
-			coding = "gzip"
+		case gzipOrOther == "" && (http1.EqualFold(element, "gzip") || http1.EqualFold(element, "x-gzip")):
+			gzipOrOther = "gzip"
 		default:
-			coding = "other"
+			gzipOrOther = "other"
 		}
 	}
-	return coding
+	return gzipOrOther
 }
 
 // rewriteField rewrites the URLs in a field: RFC 9110 sections 8.7 and 10.2.2, RFC 8288.
@@ -113,9 +113,9 @@ func (l *linkRewriter) rewriteField(field *http1.Field) {
 	}
 }
 
-// dropValidators removes from a header what is true only of the API's bytes: a strong ETag becomes weak (RFC 9110 section
-// 8.8.1), and digests and the content coding are removed, since rewritten bodies have none.
-func dropValidators(fields *http1.Fields) {
+// adaptFieldsToRewrittenBody removes from a header what is true only of the API's bytes: a strong ETag becomes weak (RFC 9110
+// section 8.8.1), and digests and the content coding are removed, since rewritten bodies have none.
+func adaptFieldsToRewrittenBody(fields *http1.Fields) {
 	fields.DeleteFunc(func(field http1.Field) bool {
 		return http1.EqualFold(field.Name, "Content-Encoding") || http1.EqualFold(field.Name, "Accept-Ranges") || containsFold(field.Name, digestFields)
 	})
@@ -128,26 +128,26 @@ func dropValidators(fields *http1.Fields) {
 }
 
 const (
-	maxBufferedGzip   = 16 << 10 // maxBufferedBody for gzip, which shortens JSON to about an eighth
-	rewriteBufferSize = 16 << 10 // how much of a longer body is rewritten at a time
+	maxBufferedGzipResponse = 16 << 10 // maxBufferedResponse for gzip, which shortens JSON to about an eighth
+	rewriteBufferSize       = 16 << 10 // how much of a longer body is rewritten at a time
 )
 
 // relayRewritten forwards a response with rewritten links.
 func (x *exchange) relayRewritten(gzipped bool) {
-	limit := int64(maxBufferedBody)
+	limit := int64(maxBufferedResponse)
 	if gzipped {
-		limit = maxBufferedGzip
+		limit = maxBufferedGzipResponse
 	}
 	length := x.response.ContentLength
 	switch {
 	case x.r.Method == http.MethodHead, x.response.Status == http.StatusNotModified:
-		dropValidators(&x.w.Fields)
+		adaptFieldsToRewrittenBody(&x.w.Fields)
 		x.w.WriteHead(x.response.Status, x.response.Reason, -1)
 		x.finishResponse(0, nil)
 	case length >= 0 && length <= limit:
 		x.rewriteWhole(gzipped)
 	default:
-		x.rewriteStream(flushingReader{x.w, x.response.Body}, gzipped)
+		x.rewriteStream(clientFlushingReader{x.w, x.response.Body}, gzipped)
 	}
 }
 
@@ -170,7 +170,7 @@ func (x *exchange) rewriteWhole(gzipped bool) {
 	}
 	if rewritten, changed := x.links.rewriter.JSON(text); changed {
 		body = rewritten
-		dropValidators(&x.w.Fields)
+		adaptFieldsToRewrittenBody(&x.w.Fields)
 	}
 	x.w.WriteHead(x.response.Status, x.response.Reason, int64(len(body)))
 	n, err := x.w.Write(body)
@@ -179,7 +179,7 @@ func (x *exchange) rewriteWhole(gzipped bool) {
 
 // rewriteStream rewrites body, which is the response's, while it is forwarded.
 func (x *exchange) rewriteStream(body io.Reader, gzipped bool) {
-	dropValidators(&x.w.Fields)
+	adaptFieldsToRewrittenBody(&x.w.Fields)
 	x.w.WriteHead(x.response.Status, x.response.Reason, -1)
 	if gzipped {
 		unzipped := linkrewrite.NewGunzipReader(body)
@@ -192,13 +192,13 @@ func (x *exchange) rewriteStream(body io.Reader, gzipped bool) {
 	x.finishResponse(io.CopyBuffer(x.w, x.links.rewriter.NewReader(body), buffer.AvailableBuffer()[:rewriteBufferSize]))
 }
 
-// flushingReader flushes what was sent to the app before it waits for the API.
-type flushingReader struct {
+// clientFlushingReader flushes what was sent to the app before it waits for the API.
+type clientFlushingReader struct {
 	w    *http1.ResponseWriter
 	body http1.ResponseBody
 }
 
-func (f flushingReader) Read(p []byte) (int, error) {
+func (f clientFlushingReader) Read(p []byte) (int, error) {
 	if !f.body.ReadReady() {
 		if err := f.w.Flush(); err != nil {
 			return 0, err

@@ -59,7 +59,7 @@ func (x *exchange) passOutcome(failed *problem.Problem) PassThroughOutcome {
 	case failed == nil && !x.record.Broken:
 		return PassThroughSuccess
 	case failed == errAddressRefused:
-		return PassThroughRefused
+		return PassThroughAddressRefused
 	case x.r.Gone(), failed == errBrokenBody:
 		return PassThroughClientClosed
 	default:

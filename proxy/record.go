@@ -77,11 +77,11 @@ type PassThroughOutcome string
 
 // The outcomes of what the policy lets pass through.
 const (
-	PassThroughSuccess      PassThroughOutcome = "success"       // a tunnel was opened, or the host has answered
-	PassThroughRefused      PassThroughOutcome = "refused"       // the address of the host is not one to which the broker connects
-	PassThroughFailed       PassThroughOutcome = "failed"        // the host was not reached, or its response is broken
-	PassThroughClientClosed PassThroughOutcome = "client_closed" // the client went away, or its body is broken
+	PassThroughSuccess        PassThroughOutcome = "success"       // a tunnel was opened, or the host has answered
+	PassThroughAddressRefused PassThroughOutcome = "refused"       // the address of the host is not one to which the broker connects
+	PassThroughFailed         PassThroughOutcome = "failed"        // the host was not reached, or its response is broken
+	PassThroughClientClosed   PassThroughOutcome = "client_closed" // the client went away, or its body is broken
 )
 
 // PassThroughOutcomes lists all outcomes.
-var PassThroughOutcomes = [...]PassThroughOutcome{PassThroughSuccess, PassThroughRefused, PassThroughFailed, PassThroughClientClosed}
+var PassThroughOutcomes = [...]PassThroughOutcome{PassThroughSuccess, PassThroughAddressRefused, PassThroughFailed, PassThroughClientClosed}

@@ -14,7 +14,7 @@ func (x *exchange) relay(response *http1.ClientResponse) {
 	}
 	x.record.Status = response.Status
 	response.Reason = x.safeReason(response.Status, response.Reason)
-	x.response, x.responseDrop = response, parseConnection(response.Fields)
+	x.response, x.responseDrop = response, fieldsNamedInConnection(response.Fields)
 	rewritten, gzipped := x.links.rewrites(response)
 	x.rewritten = rewritten
 	x.forwardFields()

@@ -111,7 +111,7 @@ func (x *exchange) newerToken(rejected string) (string, bool) {
 // sendUpstream sends the request once.
 func (x *exchange) sendUpstream(authorization string) (*http1.ClientResponse, error) {
 	request := x.outboundRequest(x.route.APITarget, x.upstream.host, authorization)
-	request.Repeatable = request.Stream == nil && isIdempotent(x.r.Method, x.r.Fields)
+	request.Repeatable = request.Stream == nil && isSafeOrHasIdempotencyKey(x.r.Method, x.r.Fields)
 	x.sentToken = strings.TrimPrefix(authorization, "Bearer ")
 	began := time.Now()
 	response, err := x.upstream.client.RoundTrip(request)
@@ -132,9 +132,9 @@ func (x *exchange) outboundRequest(target, host, authorization string) *http1.Cl
 	return request
 }
 
-// isIdempotent reports whether a request without a streamed body may be sent again if its connection fails: RFC 9110 section
-// 9.2.2. PUT and DELETE are idempotent, but a program that sends them may not know that.
-func isIdempotent(method string, fields http1.Fields) bool {
+// isSafeOrHasIdempotencyKey reports whether a request without a streamed body may be sent again if its connection fails: RFC 9110
+// section 9.2.2. PUT and DELETE are idempotent, but a program that sends them may not know that.
+func isSafeOrHasIdempotencyKey(method string, fields http1.Fields) bool {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		return true
@@ -145,7 +145,7 @@ func isIdempotent(method string, fields http1.Fields) bool {
 
 // Informational implements http1.InformationalHandler: it forwards an informational response (RFC 9110 section 15.2).
 func (x *exchange) Informational(status int, reason string, fields http1.Fields) error {
-	drop := parseConnection(fields)
+	drop := fieldsNamedInConnection(fields)
 	fields.DeleteFunc(func(field http1.Field) bool {
 		return x.hasSentToken(field.Value) || !forwardedDownstream(field.Name, field.Value, drop)
 	})

@@ -37,7 +37,7 @@ func (x *exchange) parseRoute() {
 		route.parseAbsolute(r.Target)
 	}
 	if name, hasAccount := strings.CutPrefix(route.Target, "/@"); hasAccount { // sent to the API without it, and with its token
-		route.Account, route.APITarget = cutAtPath(name)
+		route.Account, route.APITarget = cutBeforePath(name)
 		route.HasAccount, route.accountPrefix = true, route.Target[:len("/@")+len(route.Account)]
 	} else {
 		route.APITarget = route.Target
@@ -57,7 +57,7 @@ func (x *exchange) parseRoute() {
 func (route *parsedRoute) parseAbsolute(target string) {
 	route.Target = ""
 	scheme, rest, isURL := strings.Cut(target, "://")
-	authority, target := cutAtPath(rest)
+	authority, target := cutBeforePath(rest)
 	if !isURL || authority == "" {
 		return
 	}
@@ -73,8 +73,8 @@ func (route *parsedRoute) parseAbsolute(target string) {
 	}
 }
 
-// cutAtPath cuts a text where the path or the query begins. The target begins with a slash, even if there is no path.
-func cutAtPath(text string) (before, target string) {
+// cutBeforePath cuts a text where the path or the query begins. The target begins with a slash, even if there is no path.
+func cutBeforePath(text string) (before, pathAndQuery string) {
 	switch end := strings.IndexAny(text, "/?"); {
 	case end < 0:
 		return text, "/"

@@ -11,7 +11,7 @@ import (
 func withTokenEndpoint(s *setup) {
 	s.Tokens = accounts{"": validToken(), "shop-de": validToken()}.tokens
 	s.TokenEndpoint = true
-	s.Policy = &access.Policy{Servers: access.NewServers([]string{s.Upstream.Host}, []string{"login.example"})}
+	s.Policy = &access.Policy{APIAndLoginHosts: access.NewAPIAndLoginHosts([]string{s.Upstream.Host}, []string{"login.example"})}
 }
 
 const tokenRequest = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 46\r\n\r\ngrant_type=client_credentials&client_id=shop-d"

@@ -52,6 +52,6 @@ func allowCommand(ctx context.Context, i invocation) error {
 // nothing else may add to it.
 func couldBeSuggestedAllowList(text string) bool {
 	const characters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/{}$-, "
-	_, err := access.ParseRules(strings.Split(text, ","))
+	_, err := access.ParseAllowList(strings.Split(text, ","))
 	return err == nil && strings.Trim(text, characters) == ""
 }

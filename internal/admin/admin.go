@@ -25,9 +25,9 @@ type Config struct {
 	InFlight func() int64
 	// Operations counts what apps use of the API, RulesAllow reports whether the allow list has an operation, and AllowMode is
 	// the value of BROKER_ALLOW_MODE.
-	Operations *operations.Counts
-	RulesAllow func(operations.Operation) bool
-	AllowMode  string
+	Operations  *operations.Counts
+	InAllowList func(operations.Operation) bool
+	AllowMode   string
 	// Draining reports whether the broker is shutting down.
 	Draining func() bool
 	// StoreProblem returns why the token store is not used; empty while it is. It is nil if the token is not shared.

@@ -44,9 +44,9 @@ func config(snapshots ...tokensource.Snapshot) admin.Config {
 		Draining: func() bool { return false },
 		Usage:    func() *admin.ConnectionInfo { return nil },
 
-		Operations: new(operations.Counts),
-		RulesAllow: func(operations.Operation) bool { return true },
-		AllowMode:  "enforce",
+		Operations:  new(operations.Counts),
+		InAllowList: func(operations.Operation) bool { return true },
+		AllowMode:   "enforce",
 	}
 }
 

@@ -58,7 +58,7 @@ func (h *Handler) operations() ([]Operation, SuggestedAllowList) {
 	}
 	all, byCaller := []Operation{}, map[string][]operations.Operation{}
 	for _, one := range counted {
-		all = append(all, Operation{one.Caller, one.Method, one.Path, one.Count, one.LastUsed.UTC(), h.config.RulesAllow(one)})
+		all = append(all, Operation{one.Caller, one.Method, one.Path, one.Count, one.LastUsed.UTC(), h.config.InAllowList(one)})
 		byCaller[one.Caller] = append(byCaller[one.Caller], one)
 	}
 	delete(byCaller, "")

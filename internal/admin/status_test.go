@@ -46,7 +46,7 @@ func eventful(t *testing.T) *admin.Handler {
 		return &admin.ConnectionInfo{API: "https://api.example", URL: "http://localhost:8080", Curl: "curl --cacert ca.crt"}
 	}
 	c.Settings = []admin.Setting{{Name: "ETRUSTED_CLIENT_SECRET", Value: "(set, 36 bytes)", Source: "environment", Meaning: "the Client Secret"}}
-	c.RulesAllow = func(one operations.Operation) bool { return one.Method == "GET" }
+	c.InAllowList = func(one operations.Operation) bool { return one.Method == "GET" }
 	c.AllowMode = "warn"
 	c.Operations.Add("", "GET", "/reviews/rev-1", now)
 	c.Operations.Add("", "GET", "/reviews/rev-2", now)

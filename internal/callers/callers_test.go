@@ -114,10 +114,10 @@ func TestReadsCallers(t *testing.T) {
 	if want := []string{"shop-de", "shop-at", "default"}; !slices.Equal(shop.Accounts, want) {
 		t.Errorf("got accounts %q, want %q", shop.Accounts, want)
 	}
-	if want := []string{"default"}; !slices.Equal(erp.Accounts, want) || erp.Rules != nil || !erp.Expires.IsZero() {
-		t.Errorf("without files: got accounts %q, rules %v, expiry %v, want only the default account", erp.Accounts, erp.Rules, erp.Expires)
+	if want := []string{"default"}; !slices.Equal(erp.Accounts, want) || erp.AllowList != nil || !erp.Expires.IsZero() {
+		t.Errorf("without files: got accounts %q, rules %v, expiry %v, want only the default account", erp.Accounts, erp.AllowList, erp.Expires)
 	}
-	if !shop.Rules.Allowed("POST", "/events") || !shop.Rules.Allowed("GET", "/channels") || shop.Rules.Allowed("GET", "/events") {
+	if !shop.AllowList.Allowed("POST", "/events") || !shop.AllowList.Allowed("GET", "/channels") || shop.AllowList.Allowed("GET", "/events") {
 		t.Error("got other rules than those in allow")
 	}
 	if want := time.Date(2027, 1, 30, 23, 0, 0, 0, time.UTC); !shop.Expires.Equal(want) {
@@ -155,7 +155,7 @@ func TestInvalidFileKeepsItsLastValidContent(t *testing.T) {
 				continue
 			}
 			was, is := before.Callers[0], after.Callers[0]
-			if !slices.Equal(was.Accounts, is.Accounts) || !slices.Equal(was.Identities, is.Identities) || !was.Expires.Equal(is.Expires) || was.Rules != is.Rules || withKey(after, "key-1") != "shop" {
+			if !slices.Equal(was.Accounts, is.Accounts) || !slices.Equal(was.Identities, is.Identities) || !was.Expires.Equal(is.Expires) || was.AllowList != is.AllowList || withKey(after, "key-1") != "shop" {
 				t.Errorf("%s %.20q later: got %+v, want %+v", test.file, invalid, is, was)
 			}
 			if problem := after.Problems[0]; len(invalid) > 8 && strings.Contains(problem, invalid[:8]) {
@@ -180,7 +180,7 @@ func TestRemovalTakesEffect(t *testing.T) {
 	if withKey(reading, "one") != "" || withKey(reading, "two") != "shop" || withKey(reading, "three") != "" {
 		t.Error("got a removed key, want only the one that is left")
 	}
-	if reading.Callers[0].Rules != nil {
+	if reading.Callers[0].AllowList != nil {
 		t.Error("got rules after the file allow was removed, want none")
 	}
 	d.remove("shop/key")
@@ -332,7 +332,7 @@ func TestRestrictionIsMissingOnlyOnceItsDirectoryHasSettled(t *testing.T) {
 		t.Fatal(err)
 	}
 	reading := read(t, opened)
-	if was, is := before.Callers[0], reading.Callers[0]; was.Rules != is.Rules || !slices.Equal(was.Accounts, is.Accounts) || !was.Expires.Equal(is.Expires) || len(reading.Problems) > 0 {
+	if was, is := before.Callers[0], reading.Callers[0]; was.AllowList != is.AllowList || !slices.Equal(was.Accounts, is.Accounts) || !was.Expires.Equal(is.Expires) || len(reading.Problems) > 0 {
 		t.Errorf("at first: got %+v and the problems %q, want %+v", is, reading.Problems, was)
 	}
 	if withKey(reading, "key-2") != "" {
@@ -340,7 +340,7 @@ func TestRestrictionIsMissingOnlyOnceItsDirectoryHasSettled(t *testing.T) {
 	}
 	d.settle("shop")
 	reading = read(t, opened)
-	if is := reading.Callers[0]; is.Rules != nil || !slices.Equal(is.Accounts, []string{"default"}) || !is.Expires.IsZero() {
+	if is := reading.Callers[0]; is.AllowList != nil || !slices.Equal(is.Accounts, []string{"default"}) || !is.Expires.IsZero() {
 		t.Errorf("later: got %+v, want no restrictions", is)
 	}
 	d.remove("shop/key")

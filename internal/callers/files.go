@@ -21,7 +21,8 @@ import (
 
 var errEmpty = errors.New("is empty")
 
-// readLines returns the lines of a file that are not empty: at least one. Spaces at their ends stay, since they may be part of a key.
+// readLines returns the lines of a file that are not empty: at least one. Spaces at their ends stay, since they may be part of a
+// key.
 func readLines(path string) ([]string, error) {
 	const maxSize = 64 << 10 // more than 500 patterns of an allow list need
 	info, err := os.Stat(path)
@@ -78,12 +79,12 @@ func (o Options) parseKeys(lines []string) (parsedKeys, error) {
 	return parsedKeys{access.NewKeys(lines...), hasShort}, nil
 }
 
-func parseAllow(lines []string) (*access.Rules, error) {
+func parseAllow(lines []string) (*access.AllowList, error) {
 	patterns, err := splitList(lines)
 	if err != nil {
 		return nil, err
 	}
-	rules, err := access.ParseRules(patterns)
+	rules, err := access.ParseAllowList(patterns)
 	if err != nil {
 		return nil, fmt.Errorf("cannot be used: %w", err)
 	}

@@ -19,7 +19,7 @@ const keyFile = "key"
 // settings are what the files of a caller say.
 type settings struct {
 	credentials
-	allow    optional[*access.Rules]
+	allow    optional[*access.AllowList]
 	accounts optional[[]string]
 	expires  optional[time.Time]
 	refused  bool // a file is invalid, and never was valid; or nothing was read yet
@@ -133,6 +133,6 @@ func (s *settings) caller(name string) *access.Caller {
 	}
 	return &access.Caller{
 		Name: name, Keys: s.keys.value.Keys, Identities: s.identities(),
-		Rules: s.allow.value, Accounts: accounts, Expires: s.expires.value,
+		AllowList: s.allow.value, Accounts: accounts, Expires: s.expires.value,
 	}
 }

@@ -188,7 +188,7 @@ func Load(environ []string) (Config, []Error) {
 	_, err = access.ParsePassHosts(c.PassHosts)
 	check("BROKER_PASS_HOSTS", err)
 	if len(c.Allow) > 0 {
-		_, err = access.ParseRules(c.Allow)
+		_, err = access.ParseAllowList(c.Allow)
 		check("BROKER_ALLOW", err)
 	}
 	require("BROKER_ALLOW_MODE", c.AllowMode == "enforce" || c.AllowMode == AllowModeWarn, "must be enforce or warn")

@@ -93,7 +93,7 @@ func isWord(segment string) bool {
 }
 
 // isUnambiguousSegment reports whether every server reads a percent-encoded segment as one segment, and as the same: see
-// access.Rules. Without it, a pattern with {id} would not allow the request.
+// access.AllowList. Without it, a pattern with {id} would not allow the request.
 func isUnambiguousSegment(segment string) bool {
 	var buffer [maxKeyLength]byte
 	decoded := buffer[:0]

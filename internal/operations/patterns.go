@@ -14,7 +14,7 @@ type pattern struct {
 }
 
 // Patterns returns the patterns for BROKER_ALLOW that allow the operations: as few as possible, sorted by path, in the syntax of
-// access.ParseRules. A pattern that another one covers is left out; one for GET covers HEAD too. The syntax does not permit two
+// access.ParseAllowList. A pattern that another one covers is left out; one for GET covers HEAD too. The syntax does not permit two
 // patterns that match the same request if neither is more specific, such as /a/{id}/b and /a/c/{id}. They become one that has
 // {id} where they differ.
 func Patterns(all []Operation) []string {

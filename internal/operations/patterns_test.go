@@ -83,7 +83,7 @@ func checkPatterns(t *testing.T, used [][2]string, other func() (method, path st
 		return
 	}
 	patterns := operations.Patterns(all)
-	rules, err := access.ParseRules(strings.Split(strings.Join(patterns, ", "), ",")) // as in BROKER_ALLOW
+	rules, err := access.ParseAllowList(strings.Split(strings.Join(patterns, ", "), ",")) // as in BROKER_ALLOW
 	if err != nil {
 		t.Fatalf("%q: got %q, %v, want valid patterns", used, patterns, err)
 	}

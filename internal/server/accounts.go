@@ -82,8 +82,8 @@ func newTokenStore(c config.Config, log *zap.Logger) (storeOrNil *redisstore.Sto
 
 // serversByAccount knows the API and the login server of each account. Its methods are safe for concurrent use.
 type serversByAccount struct {
-	api, login *url.URL        // of accounts without their own
-	hosts      *access.Servers // all of them
+	api, login *url.URL                 // of accounts without their own
+	hosts      *access.APIAndLoginHosts // all of them
 	exists     func(account string) bool
 
 	mu       sync.Mutex
@@ -102,7 +102,7 @@ func (e usedAndTriedEnvironments) equal(other usedAndTriedEnvironments) bool {
 // newServersByAccount returns the servers of the environments that were read from files. exists must not wait for a method of them.
 func newServersByAccount(c config.Config, exists func(account string) bool, fromFiles map[string]tokensource.APIEnvironment) *serversByAccount {
 	s := &serversByAccount{
-		api: c.API, login: c.Login, hosts: new(access.Servers), exists: exists,
+		api: c.API, login: c.Login, hosts: new(access.APIAndLoginHosts), exists: exists,
 		accounts: map[string]usedAndTriedEnvironments{}, onChange: func(_, _ []*url.URL) {},
 	}
 	for account, environment := range fromFiles {
@@ -191,8 +191,8 @@ func (s *serversByAccount) accountOf(apiHost string, caller *access.Caller) (acc
 	return allowed[0], true
 }
 
-// followAccountServers prepares the broker for the servers of accounts: how to connect to them, and whether to answer in their place.
-// It must be called once, before serve. If the broker intercepts connections, an API's name may lead to the broker itself.
+// followAccountServers prepares the broker for the servers of accounts: how to connect to them, and whether to answer in their
+// place. It must be called once, before serve. If the broker intercepts connections, an API's name may lead to the broker itself.
 func (b *broker) followAccountServers(ctx context.Context, network *dialer.TCPDialer, intercepts bool) {
 	b.network = network
 	examined, warned := map[string]bool{}, map[string]bool{} // APIs, and hosts

@@ -19,7 +19,8 @@ func parseURL(t *testing.T, text string) *url.URL {
 	return u
 }
 
-// An API selects an account only if exactly one account uses it, and not while it is only being tried. All servers are known meanwhile.
+// An API selects an account only if exactly one account uses it, and not while it is only being tried. All servers are known
+// meanwhile.
 func TestFollowsServersOfAccounts(t *testing.T) {
 	t.Parallel()
 	environment := func(api, login string) (e tokensource.APIEnvironment) {
@@ -110,7 +111,7 @@ func TestAPISelectsAnAccountOfTheCaller(t *testing.T) {
 	}
 }
 
-func policyOf(s *serversByAccount) *access.Policy { return &access.Policy{Servers: s.hosts} }
+func policyOf(s *serversByAccount) *access.Policy { return &access.Policy{APIAndLoginHosts: s.hosts} }
 
 func TestServerURLsAreThoseThatEnvironmentsName(t *testing.T) {
 	t.Parallel()

@@ -27,8 +27,8 @@ func newAdminServer(handler http.Handler, log *zap.Logger) *http.Server {
 // minAdminConnAgeToEvict is how long a connection is open before it can be evicted: scrapers and probes need milliseconds.
 const minAdminConnAgeToEvict = 250 * time.Millisecond
 
-// connEvictor limits the number of open connections of an http.Server. Beyond the limit, it closes the oldest one to make room, so that
-// clients that connect and stall do not lock out scrapers and probes.
+// connEvictor limits the number of open connections of an http.Server. Beyond the limit, it closes the oldest one to make room, so
+// that clients that connect and stall do not lock out scrapers and probes.
 type connEvictor struct {
 	max int
 
@@ -72,17 +72,17 @@ func (e *connEvictor) admit(conn net.Conn) bool {
 
 func (b *broker) newAdminPages() *admin.Handler {
 	pages := admin.Config{
-		Version:    b.build.Version,
-		Revision:   b.build.Revision,
-		Started:    time.Now(),
-		Tokens:     b.accounts.Snapshots,
-		Metrics:    b.metrics,
-		InFlight:   b.proxy.InFlight,
-		Draining:   b.draining.Load,
-		Usage:      b.connectionInfoWithKey,
-		Operations: &b.operations,
-		RulesAllow: func(one operations.Operation) bool { return b.policy.RulesAllow(one.Caller, one.Method, one.Path) },
-		AllowMode:  b.config.AllowMode,
+		Version:     b.build.Version,
+		Revision:    b.build.Revision,
+		Started:     time.Now(),
+		Tokens:      b.accounts.Snapshots,
+		Metrics:     b.metrics,
+		InFlight:    b.proxy.InFlight,
+		Draining:    b.draining.Load,
+		Usage:       b.connectionInfoWithKey,
+		Operations:  &b.operations,
+		InAllowList: func(one operations.Operation) bool { return b.policy.InAllowLists(one.Caller, one.Method, one.Path) },
+		AllowMode:   b.config.AllowMode,
 	}
 	for _, setting := range b.config.Settings {
 		pages.Settings = append(pages.Settings, admin.Setting(setting))
@@ -96,8 +96,8 @@ func (b *broker) newAdminPages() *admin.Handler {
 	return admin.New(pages)
 }
 
-// adminHandler returns the handler of the admin listener: the pages and, if configured, Go's profiles. These contain names of functions
-// and no values, so no secrets. The execution trace may contain more and is left out.
+// adminHandler returns the handler of the admin listener: the pages and, if configured, Go's profiles. These contain names of
+// functions and no values, so no secrets. The execution trace may contain more and is left out.
 func (b *broker) adminHandler() http.Handler {
 	if !b.config.PProf {
 		return b.pages
@@ -112,14 +112,14 @@ func (b *broker) adminHandler() http.Handler {
 
 // refuseWebPagesAndForeignHosts refuses requests of web pages and for foreign hosts: the pages show no secrets, but are for
 // operators only.
-func refuseWebPagesAndForeignHosts(hosts access.Hosts, next http.Handler) http.Handler {
+func refuseWebPagesAndForeignHosts(hosts access.BrokerHosts, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 		switch {
 		case !hosts.Allowed(r.Host, local):
 			http.Error(w, "Host header not allowed. Use localhost or an IP address of the listener, or add the name to BROKER_ALLOWED_HOSTS.", http.StatusMisdirectedRequest)
-		case access.IsBrowserRequest(http1.FieldsOf(r.Header)):
+		case access.MayComeFromWebPage(http1.FieldsOf(r.Header)):
 			http.Error(w, "Web pages from another origin are not allowed.", http.StatusForbidden)
 		default:
 			next.ServeHTTP(w, r)

@@ -95,7 +95,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	if b.callers, err = b.openCallers(); err != nil {
 		return nil, err
 	}
-	hosts := access.NewHosts(append(c.AllowedHosts, specificListenHosts(c)...)...)
+	hosts := access.NewBrokerHosts(append(c.AllowedHosts, specificListenHosts(c)...)...)
 	if b.policy, err = b.newPolicy(hosts); err != nil {
 		return nil, err
 	}

@@ -8,11 +8,11 @@ import (
 	"etrusted-broker/proxy/tokenendpoint"
 )
 
-func (b *broker) newPolicy(hosts access.Hosts) (_ *access.Policy, err error) {
+func (b *broker) newPolicy(hosts access.BrokerHosts) (_ *access.Policy, err error) {
 	c := b.config
-	var rules *access.Rules // nil allows everything
+	var rules *access.AllowList // nil allows everything
 	if len(c.Allow) > 0 {
-		if rules, err = access.ParseRules(c.Allow); err != nil {
+		if rules, err = access.ParseAllowList(c.Allow); err != nil {
 			return nil, config.Error{Variable: "BROKER_ALLOW", Message: err.Error()}
 		}
 	}
@@ -21,8 +21,8 @@ func (b *broker) newPolicy(hosts access.Hosts) (_ *access.Policy, err error) {
 		return nil, config.Error{Variable: "BROKER_PASS_HOSTS", Message: err.Error()}
 	}
 	policy := &access.Policy{
-		Hosts: hosts, Servers: b.servers.hosts, PassHosts: passHosts,
-		KeyFromToken: tokenendpoint.AccessKey, Rules: rules,
+		BrokerHosts: hosts, APIAndLoginHosts: b.servers.hosts, PassHosts: passHosts,
+		KeyFromToken: tokenendpoint.AccessKey, AllowList: rules,
 		DryRun: c.AllowMode == config.AllowModeWarn,
 	}
 	switch {
@@ -45,7 +45,7 @@ func appListenerScheme(c config.Config) string {
 	return "http"
 }
 
-// specificListenHosts returns the hosts of the configured listeners, except unspecified addresses: see access.Hosts.
+// specificListenHosts returns the hosts of the configured listeners, except unspecified addresses: see access.BrokerHosts.
 func specificListenHosts(c config.Config) []string {
 	var hosts []string
 	for _, address := range []string{c.Listen, c.AdminListen} {

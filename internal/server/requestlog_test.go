@@ -49,12 +49,12 @@ func TestLogsRequestsOnceAMinute(t *testing.T) {
 				t.Errorf("%s: got %q, want %q", when, got, want)
 			}
 		}
-		refuse(access.ReasonRule, "/first")
+		refuse(access.ReasonNotInAllowList, "/first")
 		expect("the first", "rule POST /first 1")
 		for range 999 {
-			refuse(access.ReasonRule, "/again")
+			refuse(access.ReasonNotInAllowList, "/again")
 		}
-		refuse(access.ReasonRule, "/last")
+		refuse(access.ReasonNotInAllowList, "/last")
 		refuse(access.ReasonBrowser, "/page")
 		expect("another reason", "browser POST /page 1")
 		time.Sleep(sameReasonLogInterval - time.Millisecond)
@@ -63,7 +63,7 @@ func TestLogsRequestsOnceAMinute(t *testing.T) {
 		expect("after a minute", "rule POST /last 1000")
 		time.Sleep(10 * sameReasonLogInterval)
 		expect("without further ones")
-		refuse(access.ReasonRule, "/first")
+		refuse(access.ReasonNotInAllowList, "/first")
 		expect("the next one", "rule POST /first 1")
 		time.Sleep(10 * sameReasonLogInterval) // no timer may be left in the bubble
 	})

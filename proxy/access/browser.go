@@ -6,7 +6,7 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// IsBrowserRequest reports whether a web page can have caused a request with these fields. A browser sends Origin with
+// MayComeFromWebPage reports whether a web page can have caused a request with these fields. A browser sends Origin with
 // every request that may change something, and Sec-Fetch-Site with every request to a loopback address. Its value is
 // "none" if the user caused the request, but also if the browser itself acted on what a page or its server said:
 //
@@ -15,21 +15,21 @@ import (
 //     navigation. Windows and macOS may fetch the issuer themselves, without any Sec-Fetch field.
 //
 // Other clients do not send these fields, with one exception: Node's fetch sends Sec-Fetch-Mode without Sec-Fetch-Site.
-func IsBrowserRequest(fields http1.Fields) bool {
-	if fields.Has("Origin") || isPrefetch(fields) || isCertificateFetch(fields) {
+func MayComeFromWebPage(fields http1.Fields) bool {
+	if fields.Has("Origin") || isPrefetch(fields) || isCertificateFetchByOS(fields) {
 		return true
 	}
 	for site := range fields.Lines("Sec-Fetch-Site") {
-		if site != "same-origin" && (site != "none" || !isNavigation(fields)) {
+		if site != "same-origin" && (site != "none" || !mayBeNavigation(fields)) {
 			return true
 		}
 	}
 	return false
 }
 
-// isNavigation reports whether a request opens a document. Browsers have sent Sec-Fetch-Mode for as long as
+// mayBeNavigation reports whether a request opens a document. Browsers have sent Sec-Fetch-Mode for as long as
 // Sec-Fetch-Site, but a program that imitates one may omit it.
-func isNavigation(fields http1.Fields) bool {
+func mayBeNavigation(fields http1.Fields) bool {
 	for mode := range fields.Lines("Sec-Fetch-Mode") {
 		if mode != "navigate" {
 			return false
@@ -52,16 +52,16 @@ func isPrefetch(fields http1.Fields) bool {
 	return fields.Has("Sec-Purpose")
 }
 
-// isCertificateFetch reports whether a request comes from the part of Windows or macOS that fetches the issuer of a
+// isCertificateFetchByOS reports whether a request comes from the part of Windows or macOS that fetches the issuer of a
 // certificate. A server that a page names chooses the URL, and these send none of a browser's fields.
-func isCertificateFetch(fields http1.Fields) bool {
+func isCertificateFetchByOS(fields http1.Fields) bool {
 	agent := fields.Get("User-Agent")
 	return strings.HasPrefix(agent, "Microsoft-CryptoAPI/") || strings.HasPrefix(agent, "com.apple.trustd/")
 }
 
-// isSubresource reports whether a browser wants something that belongs to a document from this origin. The API has no
+// isSameOriginSubresource reports whether a browser wants something that belongs to a document from this origin. The API has no
 // documents; but when a foreign page opens a window on the broker's address, the browser shows the denial as one, and
 // requests its icon, as same-origin. That would be a request that a foreign page has caused.
-func isSubresource(fields http1.Fields) bool {
+func isSameOriginSubresource(fields http1.Fields) bool {
 	return fields.Get("Sec-Fetch-Site") == "same-origin" && fields.Get("Sec-Fetch-Mode") == "no-cors"
 }

@@ -13,12 +13,12 @@ import (
 // twoCallers returns the callers shop, with two accounts and an allow list, and erp, with the default account; and others.
 func twoCallers(t *testing.T, others ...*access.Caller) *access.Callers {
 	t.Helper()
-	rules, err := access.ParseRules([]string{"GET /channels"})
+	rules, err := access.ParseAllowList([]string{"GET /channels"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return access.NewCallers(append(others,
-		&access.Caller{Name: "shop", Keys: access.NewKeys("shop-key", "shop-key-2"), Identities: []string{"dns:shop.example"}, Rules: rules, Accounts: []string{"de", "at"}},
+		&access.Caller{Name: "shop", Keys: access.NewKeys("shop-key", "shop-key-2"), Identities: []string{"dns:shop.example"}, AllowList: rules, Accounts: []string{"de", "at"}},
 		&access.Caller{Name: "erp", Keys: access.NewKeys("erp-key"), Identities: []string{"uid:1000", "dns:erp.example"}, Accounts: []string{"default"}},
 	)...)
 }
@@ -29,7 +29,7 @@ func basicValue(userAndPassword string) string {
 
 func TestIdentifiesCallers(t *testing.T) {
 	t.Parallel()
-	policy := &access.Policy{Callers: twoCallers(t), Servers: access.NewServers([]string{"api.example"}, nil), PassHosts: passHosts(t, "other.example"), TunnelAllowed: func(target string) bool { return target == "api.example:443" }}
+	policy := &access.Policy{Callers: twoCallers(t), APIAndLoginHosts: access.NewAPIAndLoginHosts([]string{"api.example"}, nil), PassHosts: passHosts(t, "other.example"), TunnelAllowed: func(target string) bool { return target == "api.example:443" }}
 	const (
 		get      = "GET /channels HTTP/1.1\r\nHost: localhost"
 		absolute = "GET http://api.example/channels HTTP/1.1\r\nHost: api.example"
@@ -96,15 +96,15 @@ func TestIdentifiesCallers(t *testing.T) {
 
 func TestCallersHaveTheirOwnAccountsAndRules(t *testing.T) {
 	t.Parallel()
-	global, err := access.ParseRules([]string{"READ-ONLY"})
+	global, err := access.ParseAllowList([]string{"READ-ONLY"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	more, err := access.ParseRules([]string{"POST /events", "GET /channels"})
+	more, err := access.ParseAllowList([]string{"POST /events", "GET /channels"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy := &access.Policy{Callers: twoCallers(t, &access.Caller{Name: "more", Keys: access.NewKeys("more-key"), Rules: more}), Rules: global}
+	policy := &access.Policy{Callers: twoCallers(t, &access.Caller{Name: "more", Keys: access.NewKeys("more-key"), AllowList: more}), AllowList: global}
 	for _, test := range []struct {
 		key, account, line string
 		code               string
@@ -175,7 +175,7 @@ func TestExpiredCallerIsDenied(t *testing.T) {
 func TestRequestsInTunnelAreThoseOfItsCaller(t *testing.T) {
 	t.Parallel()
 	callers := twoCallers(t)
-	policy := &access.Policy{Callers: callers, Servers: access.NewServers([]string{"api.example"}, nil)}
+	policy := &access.Policy{Callers: callers, APIAndLoginHosts: access.NewAPIAndLoginHosts([]string{"api.example"}, nil)}
 	for _, test := range []struct {
 		name, proxyAuthorization string
 		identities               []string // of the connection

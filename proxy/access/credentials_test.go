@@ -9,8 +9,8 @@ import (
 // Who sends a request must not depend on which of several credentials is looked at.
 func TestDeniesSeveralCredentials(t *testing.T) {
 	t.Parallel()
-	policy := &access.Policy{Callers: twoCallers(t), Servers: access.NewServers([]string{"api.example"}, nil), TunnelAllowed: func(string) bool { return true }}
-	open := &access.Policy{Servers: access.NewServers([]string{"api.example"}, nil)}
+	policy := &access.Policy{Callers: twoCallers(t), APIAndLoginHosts: access.NewAPIAndLoginHosts([]string{"api.example"}, nil), TunnelAllowed: func(string) bool { return true }}
+	open := &access.Policy{APIAndLoginHosts: access.NewAPIAndLoginHosts([]string{"api.example"}, nil)}
 	const (
 		shop, erp, own = "Authorization: Bearer shop-key\r\n", "Authorization: Bearer erp-key\r\n", "Authorization: Bearer eyJ\r\n"
 		get            = "GET /channels HTTP/1.1\r\nHost: localhost\r\n"

@@ -11,25 +11,25 @@ type DenialReason string
 
 // The reasons for a denial.
 const (
-	ReasonHost        DenialReason = "host"        // the host is not allowed: DNS rebinding, or a name missing from the configuration
-	ReasonBrowser     DenialReason = "browser"     // a web page sent it
-	ReasonMethod      DenialReason = "method"      // CONNECT, TRACE
-	ReasonUpgrade     DenialReason = "upgrade"     // it asks for another protocol
-	ReasonTarget      DenialReason = "target"      // it is for another server
-	ReasonPath        DenialReason = "path"        // dot segments, backslashes, control characters
-	ReasonKey         DenialReason = "key"         // the caller is unknown: the access key is missing or wrong
-	ReasonAccount     DenialReason = "account"     // the caller may not use the account
-	ReasonCertificate DenialReason = "certificate" // the client certificate has expired, or its CA was removed
-	ReasonRule        DenialReason = "rule"        // the allow list does not include this method and path
-	ReasonMalformed   DenialReason = "malformed"   // it violates RFC 9112: see package http1
-	ReasonEvicted     DenialReason = "connections" // a connection was closed to make room for another: see package http1
-	ReasonHandshake   DenialReason = "handshake"   // a TLS handshake failed
+	ReasonHost           DenialReason = "host"        // the host is not allowed: DNS rebinding, or a name missing from the configuration
+	ReasonBrowser        DenialReason = "browser"     // a web page sent it
+	ReasonMethod         DenialReason = "method"      // CONNECT, TRACE
+	ReasonUpgrade        DenialReason = "upgrade"     // it asks for another protocol
+	ReasonTarget         DenialReason = "target"      // it is for another server
+	ReasonPath           DenialReason = "path"        // dot segments, backslashes, control characters
+	ReasonKey            DenialReason = "key"         // the caller is unknown: the access key is missing or wrong
+	ReasonAccount        DenialReason = "account"     // the caller may not use the account
+	ReasonCertificate    DenialReason = "certificate" // the client certificate has expired, or its CA was removed
+	ReasonNotInAllowList DenialReason = "rule"        // the allow list does not include this method and path
+	ReasonMalformed      DenialReason = "malformed"   // it violates RFC 9112: see package http1
+	ReasonEvicted        DenialReason = "connections" // a connection was closed to make room for another: see package http1
+	ReasonHandshake      DenialReason = "handshake"   // a TLS handshake failed
 )
 
 // Reasons lists all reasons.
 var Reasons = [...]DenialReason{
 	ReasonHost, ReasonBrowser, ReasonMethod, ReasonUpgrade, ReasonTarget, ReasonPath,
-	ReasonKey, ReasonAccount, ReasonCertificate, ReasonRule, ReasonMalformed, ReasonEvicted, ReasonHandshake,
+	ReasonKey, ReasonAccount, ReasonCertificate, ReasonNotInAllowList, ReasonMalformed, ReasonEvicted, ReasonHandshake,
 }
 
 // newDenial returns a problem with what all denials have in common.
@@ -40,22 +40,22 @@ func newDenial(reason DenialReason, status int, code, detail, hint string, field
 	}
 }
 
-const basicAuthenticate = `Basic realm="etrusted-broker", charset="UTF-8"`
+const basicChallenge = `Basic realm="etrusted-broker", charset="UTF-8"`
 
 // newUnauthorized returns the denial of a request without valid credentials (RFC 9110 section 15.5.2).
 func newUnauthorized(code, detail, hint string) *problem.Problem {
 	return newDenial(ReasonKey, http.StatusUnauthorized, code, detail, hint,
 		problem.Field{Name: "WWW-Authenticate", Value: `Bearer realm="etrusted-broker"`},
-		problem.Field{Name: "WWW-Authenticate", Value: basicAuthenticate})
+		problem.Field{Name: "WWW-Authenticate", Value: basicChallenge})
 }
 
-// closing makes a denial close the connection.
-func closing(denial *problem.Problem) *problem.Problem {
+// setClose makes a denial close the connection.
+func setClose(denial *problem.Problem) *problem.Problem {
 	denial.Close = true
 	return denial
 }
 
-var errClientUntrusted = closing(newDenial(ReasonCertificate, http.StatusForbidden, "client-certificate-untrusted",
+var errClientCertificateUntrusted = setClose(newDenial(ReasonCertificate, http.StatusForbidden, "client-certificate-untrusted",
 	"the client certificate of this connection has expired, or its CA is no longer trusted",
 	"Open a new connection with a valid certificate from a CA in BROKER_TLS_CLIENT_CA_FILE."))
 
@@ -106,15 +106,15 @@ var errAccessKeyMissing = newUnauthorized("access-key-missing",
 	"the broker's access key is missing or wrong",
 	"Send it as \"Authorization: Bearer KEY\", or as the password of Basic authentication with any user name. It is the value of BROKER_ACCESS_KEY, the content of BROKER_ACCESS_KEY_FILE, or in the file key of a caller in BROKER_CALLERS_DIR.")
 
-var errUnknownClient = closing(newUnauthorized("client-unknown",
+var errUnknownClient = setClose(newUnauthorized("client-unknown",
 	"the access key is missing or wrong, and the client's certificate or user is not that of a caller",
 	"Send the key of a caller in BROKER_CALLERS_DIR, or list the client's certificate or user in the file certificate or uid of one."))
 
-var errRepeatedCredentials = closing(newUnauthorized("repeated-credentials",
+var errRepeatedCredentials = setClose(newUnauthorized("repeated-credentials",
 	"the request has several Authorization or Proxy-Authorization fields",
 	"Send each of them at most once (RFC 9110)."))
 
-var errSeveralCallers = closing(newUnauthorized("several-callers",
+var errSeveralCallers = setClose(newUnauthorized("several-callers",
 	"the request has the credentials of two callers",
 	"Send only one access key. On a connection whose certificate or user is that of a caller, send none or that caller's."))
 
@@ -133,9 +133,9 @@ var errTunnelNotAllowed = newDenial(ReasonTarget, http.StatusForbidden, "tunnel-
 var errProxyKeyMissing = newDenial(ReasonKey, http.StatusProxyAuthRequired, "proxy-key-missing",
 	"the request to the broker as a proxy has no access key, or a wrong one",
 	"Put the key into the proxy's URL as the password: HTTPS_PROXY=http://app:KEY@localhost:8080.",
-	problem.Field{Name: "Proxy-Authenticate", Value: basicAuthenticate})
+	problem.Field{Name: "Proxy-Authenticate", Value: basicChallenge})
 
-var errTunnelAccessKeyExpired = closing(newUnauthorized("tunnel-key-expired",
+var errTunnelAccessKeyExpired = setClose(newUnauthorized("tunnel-key-expired",
 	"the access key that opened this tunnel is no longer valid",
 	"Open a new tunnel, with the new key in the proxy's URL."))
 
@@ -143,6 +143,6 @@ var errLoginServerRequest = newDenial(ReasonTarget, http.StatusNotFound, "login-
 	"the request is for the login server",
 	"In its place, the broker answers only token requests: POST, with BROKER_TOKEN_ENDPOINT=true.")
 
-var errMethodOverride = newDenial(ReasonRule, http.StatusForbidden, "method-override",
+var errMethodOverride = newDenial(ReasonNotInAllowList, http.StatusForbidden, "method-override",
 	"a header asks for a different method or path than the request line",
 	"An allow list is set, so send the method and path in the request line, without X-HTTP-Method-Override, X-Original-URL and similar headers.")

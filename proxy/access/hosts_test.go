@@ -13,7 +13,7 @@ import (
 func tcp(addr string) *net.TCPAddr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(addr)) }
 
 func TestAllowsOnlyOwnHosts(t *testing.T) {
-	hosts := access.NewHosts("Broker.Internal", "with-port.example:8080", "dotted.example.", "2001:db8::7", "[2001:db8::8]", " spaced.example ", "", ".")
+	hosts := access.NewBrokerHosts("Broker.Internal", "with-port.example:8080", "dotted.example.", "2001:db8::7", "[2001:db8::8]", " spaced.example ", "", ".")
 	for host, want := range map[string]bool{
 		"localhost": true, "localhost:8080": true, "LOCALHOST": true, "LocalHost:1": true, "localhost.": true, "localhost.:8080": true,
 		"127.0.0.1": true, "127.0.0.1:8080": true, "127.1.2.3": true, "127.255.255.255:1": true, "127.0.0.1.": true,
@@ -43,7 +43,7 @@ func TestAllowsOnlyOwnHosts(t *testing.T) {
 
 // The address at which a request arrived is allowed, whether the listener is bound to it or to all addresses.
 func TestAllowsOwnAddress(t *testing.T) {
-	hosts := access.NewHosts()
+	hosts := access.NewBrokerHosts()
 	for _, test := range []struct {
 		at   net.Addr
 		host string
@@ -93,7 +93,7 @@ func FuzzHosts(f *testing.F) {
 	for _, seed := range []string{"localhost", "LOCALHOST.:80", "[::1]:8080", "127.0.0.1.", "shop.example:", "[localhost", "shop.example:80:80", "::ffff:127.0.0.1", "[::1%25lo]", "192.0.2.5", "\tlocalhost", "ſhop.example", "0.0.0.0"} {
 		f.Add(seed)
 	}
-	hosts := access.NewHosts("shop.example")
+	hosts := access.NewBrokerHosts("shop.example")
 	at := netip.MustParseAddr("192.0.2.5")
 	shape := regexp.MustCompile(`^\s*\[?([^\[\]\s]*?)\.?\]?(:[^:\[\]]*)?\s*$`)
 	f.Fuzz(func(t *testing.T, host string) {

@@ -41,7 +41,7 @@ func FuzzRules(f *testing.F) {
 		f.Add(seed, []byte{0, 1, 0, 6})
 		f.Add(seed, []byte{4, 0, 5, 0, 0, 7})
 	}
-	rules, err := access.ParseRules([]string{"DELETE /reviews/{id}/veto", "DELETE /open/"})
+	rules, err := access.ParseAllowList([]string{"DELETE /reviews/{id}/veto", "DELETE /open/"})
 	if err != nil {
 		f.Fatal(err)
 	}

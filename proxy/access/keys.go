@@ -27,10 +27,10 @@ type key struct {
 }
 
 // NewKeys returns Keys with these valid keys, which must not be empty.
-func NewKeys(texts ...string) *Keys {
+func NewKeys(accessKeys ...string) *Keys {
 	k := new(Keys)
 	k.valid.Store(&[]key{})
-	k.Replace(texts...)
+	k.Replace(accessKeys...)
 	return k
 }
 
@@ -82,9 +82,9 @@ func (k *Keys) contain(digest [sha256.Size]byte, now time.Time) bool {
 	return valid == 1
 }
 
-// singleValue returns the value of a field; empty if it is missing. It reports whether the field has several lines, of which none counts:
-// neither field for credentials is a list (RFC 9110 sections 5.3, 11.6.2 and 11.7.2), and who sends a request must not depend on their
-// order.
+// singleValue returns the value of a field; empty if it is missing. It reports whether the field has several lines, of which none
+// counts: neither field for credentials is a list (RFC 9110 sections 5.3, 11.6.2 and 11.7.2), and who sends a request must not
+// depend on their order.
 func singleValue(fields http1.Fields, name string) (value string, repeated bool) {
 	lines := 0
 	for line := range fields.Lines(name) {

@@ -11,7 +11,7 @@ import (
 
 // isOtherHost reports whether an absolute-form target names another host than the API, the login server and this broker.
 func (p *Policy) isOtherHost(r *Request) bool {
-	return !p.Servers.has(r.Host) && (!p.Hosts.Allowed(r.Host, r.LocalAddr) || p.PassHosts.ListsAddress(r.Host))
+	return !p.APIAndLoginHosts.has(r.Host) && (!p.BrokerHosts.Allowed(r.Host, r.LocalAddr) || p.PassHosts.ListsAddress(r.Host))
 }
 
 // checkOtherHost decides whether an absolute-form request for another host passes through. Its path is not checked, since no
@@ -20,7 +20,7 @@ func (p *Policy) checkOtherHost(r *Request) Decision {
 	switch {
 	case p.PassHosts == nil:
 		return Decision{Denied: errOtherHostNotAllowed}
-	case IsBrowserRequest(r.Fields), isSubresource(r.Fields):
+	case MayComeFromWebPage(r.Fields), isSameOriginSubresource(r.Fields):
 		return Decision{Denied: errBrowserRequest}
 	}
 	caller, denied := p.authenticateToProxy(r)
@@ -28,7 +28,7 @@ func (p *Policy) checkOtherHost(r *Request) Decision {
 	case denied != nil:
 	case !p.passes(r.Host):
 		denied = errOtherHostNotAllowed
-	case asksForUpgrade(r.Fields):
+	case asksForUpgradeExceptH2C(r.Fields):
 		denied = errUpgradeNotSupported
 	case isLoop(r.Fields):
 		denied = errLoop
@@ -38,10 +38,10 @@ func (p *Policy) checkOtherHost(r *Request) Decision {
 	return Decision{Caller: caller, Denied: denied, Pass: denied == nil}
 }
 
-// passes reports whether what is for a target, HOST:PORT, passes through. The APIs and the login servers never do, those at a default
-// port not at any port either: they would get requests without a token, or with the app's own credentials.
+// passes reports whether what is for a target, HOST:PORT, passes through. The APIs and the login servers never do, those at a
+// default port not at any port either: they would get requests without a token, or with the app's own credentials.
 func (p *Policy) passes(target string) bool {
-	return p.PassHosts.Match(target) && !p.Servers.has(target) && !p.Servers.has(target[:strings.LastIndexByte(target, ':')])
+	return p.PassHosts.Match(target) && !p.APIAndLoginHosts.has(target) && !p.APIAndLoginHosts.has(target[:strings.LastIndexByte(target, ':')])
 }
 
 // PassHosts are patterns of the hosts whose requests and tunnels pass through the broker without a token. nil matches no host.
@@ -96,7 +96,7 @@ func (h PassHosts) Match(target string) bool {
 func (h PassHosts) ListsAddress(target string) bool {
 	name, port, ok := hostport.Split(target)
 	names := func(p passPattern) bool { return !p.wildcard && p.matches(name, port) }
-	return ok && isAddress(name) && slices.ContainsFunc(h, names)
+	return ok && isIPAddress(name) && slices.ContainsFunc(h, names)
 }
 
 func (p passPattern) matches(name, port string) bool {
@@ -106,14 +106,14 @@ func (p passPattern) matches(name, port string) bool {
 	case p.wildcard && (name == "api.etrusted.com" || name == "login.etrusted.com"):
 		return false // a broker for another environment must not lead an app to production by accident
 	case p.wildcard:
-		return p.name == "" || strings.HasSuffix(name, p.name) && !isAddress(name)
+		return p.name == "" || strings.HasSuffix(name, p.name) && !isIPAddress(name)
 	default:
 		return name == p.name
 	}
 }
 
-func isAddress(name string) bool {
-	_, err := netip.ParseAddr(name)
+func isIPAddress(host string) bool {
+	_, err := netip.ParseAddr(host)
 	return err == nil
 }
 
@@ -121,7 +121,7 @@ func isAddress(name string) bool {
 // number as an IPv4 address (127.1, 0x7f000001), and decode percent-encoded characters: through a proxy, nothing could check that
 // address.
 func isUnambiguousHost(name string) bool {
-	if isAddress(name) {
+	if isIPAddress(name) {
 		return true
 	}
 	const digits, hexadecimal = "0123456789", "0123456789abcdef"

@@ -10,7 +10,7 @@ import (
 func TestPassesThrough(t *testing.T) {
 	const key = "\r\nProxy-Authorization: Basic eDprZXk=" // x:key
 	policy := &access.Policy{
-		Servers: access.NewServers([]string{"api.example"}, []string{"login.example:8443"}), Callers: withKeys(access.NewKeys("key")),
+		APIAndLoginHosts: access.NewAPIAndLoginHosts([]string{"api.example"}, []string{"login.example:8443"}), Callers: withKeys(access.NewKeys("key")),
 		TunnelAllowed: func(target string) bool { return target == "api.example:443" },
 		PassHosts:     passHosts(t, "*, exact.example, api.example, login.example, 127.0.0.1:9000"),
 	}

@@ -10,20 +10,20 @@ import (
 // has been seen to do it once more.
 const maxDecodings = 3
 
-// isUnsafe reports whether two programs could read the path of a target differently, which is how a request gets past a
+// hasUnsafePath reports whether two programs could read the path of a target differently, which is how a request gets past a
 // policy. It ignores the query, where all of this is data.
 //
 // Unsafe are dot segments (RFC 3986 section 3.3), plain, percent-encoded, with a parameter (..;), or before spaces (..%20) or
 // an encoded ? or # (..%3f); backslashes, which some servers take for slashes; NUL and other control characters. An encoded
 // slash is safe.
-func isUnsafe(target string) bool {
+func hasUnsafePath(target string) bool {
 	path, _, _ := strings.Cut(target, "?")
 	isControl := func(r rune) bool { return r < ' ' || r == 0x7f }
 	for range maxDecodings + 1 {
 		if strings.IndexByte(path, '\\') >= 0 || strings.ContainsFunc(path, isControl) || hasDotSegment(path) {
 			return true
 		}
-		decoded := decode(path)
+		decoded := percentDecodeLeniently(path)
 		if decoded == path {
 			break
 		}
@@ -50,9 +50,9 @@ func hasDotSegment(path string) bool {
 	return false
 }
 
-// decode replaces percent-encoded bytes. Unlike url.PathUnescape, which fails, it keeps invalid sequences unchanged, so that
-// the rest is checked too.
-func decode(text string) string {
+// percentDecodeLeniently replaces percent-encoded bytes. Unlike url.PathUnescape, which fails, it keeps invalid sequences
+// unchanged, so that the rest is checked too.
+func percentDecodeLeniently(text string) string {
 	if strings.IndexByte(text, '%') < 0 {
 		return text
 	}
@@ -75,39 +75,39 @@ func decode(text string) string {
 const maxInterpretations = 32
 
 // interpretations returns the ways in which a chain of servers may read a path. Each server may decode it once more, up to
-// maxDecodings times in total, and cut it at a delimiter that was data before. All of them have been decoded at least once. It reports
-// false if there are more than maxInterpretations, or if the path could be decoded further.
-func interpretations(path string) (all []string, ok bool) {
-	layer := truncations(path)
+// maxDecodings times in total, and cut it at a delimiter that was data before. All of them have been decoded at least once. It
+// reports false if there are more than maxInterpretations, or if the path could be decoded further.
+func interpretations(path string) (decodedPaths []string, complete bool) {
+	layer := pathAndTruncations(path)
 	for range maxDecodings {
 		var next []string
 		for _, text := range layer {
-			next = union(next, truncations(decode(text)))
+			next = appendMissing(next, pathAndTruncations(percentDecodeLeniently(text)))
 			// Some servers split a path at its slashes before they decode the segments: to them an encoded slash is data.
-			all = union(all, truncations(decode(encodedSlashes.Replace(text))))
-			if len(all)+len(next) > 2*maxInterpretations {
+			decodedPaths = appendMissing(decodedPaths, pathAndTruncations(percentDecodeLeniently(encodedSlashEscaper.Replace(text))))
+			if len(decodedPaths)+len(next) > 2*maxInterpretations {
 				return nil, false
 			}
 		}
-		all = union(all, next)
+		decodedPaths = appendMissing(decodedPaths, next)
 		if slices.Equal(next, layer) {
 			break
 		}
 		layer = next
 	}
-	isEncoded := func(text string) bool { return decode(text) != text }
-	return all, len(all) <= maxInterpretations && !slices.ContainsFunc(layer, isEncoded)
+	isEncoded := func(text string) bool { return percentDecodeLeniently(text) != text }
+	return decodedPaths, len(decodedPaths) <= maxInterpretations && !slices.ContainsFunc(layer, isEncoded)
 }
 
-// encodedSlashes encodes encoded slashes once more, so that decode keeps them encoded.
-var encodedSlashes = strings.NewReplacer("%2f", "%252f", "%2F", "%252F")
+// encodedSlashEscaper encodes encoded slashes once more, so that decode keeps them encoded.
+var encodedSlashEscaper = strings.NewReplacer("%2f", "%252f", "%2F", "%252F")
 
 // truncationMarks are the bytes that truncations looks for.
 const truncationMarks = "?#; ."
 
-// truncations returns a path, the parts of it before the first delimiter of each kind (of the query, the fragment, and the
+// pathAndTruncations returns a path, the parts of it before the first delimiter of each kind (of the query, the fragment, and the
 // parameters of RFC 1808 section 2.1), and all of these with their segments trimmed.
-func truncations(path string) []string {
+func pathAndTruncations(path string) []string {
 	all := []string{path}
 	if !strings.ContainsAny(path, truncationMarks) {
 		return all
@@ -118,14 +118,14 @@ func truncations(path string) []string {
 		}
 	}
 	for _, part := range all {
-		all = union(all, []string{trimSegmentEnds(part)})
+		all = appendMissing(all, []string{trimSegmentParametersAndDots(part)})
 	}
 	return all
 }
 
-// trimSegmentEnds removes the parameters of each segment of a path, as Java's servers do, and the dots and spaces at its end,
-// as Windows does. The result may be an empty segment.
-func trimSegmentEnds(path string) string {
+// trimSegmentParametersAndDots removes the parameters of each segment of a path, as Java's servers do, and the dots and spaces at
+// its end, as Windows does. The result may be an empty segment.
+func trimSegmentParametersAndDots(path string) string {
 	segments := strings.Split(path, "/")
 	for i, segment := range segments {
 		segment, _, _ = strings.Cut(segment, ";")
@@ -134,8 +134,8 @@ func trimSegmentEnds(path string) string {
 	return strings.Join(segments, "/")
 }
 
-// union appends to a set those elements of more that it lacks.
-func union(set, more []string) []string {
+// appendMissing appends to a set those elements of more that it lacks.
+func appendMissing(set, more []string) []string {
 	for _, one := range more {
 		if !slices.Contains(set, one) {
 			set = append(set, one)

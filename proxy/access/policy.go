@@ -14,8 +14,8 @@ import (
 // Policy decides which requests are allowed. The zero value allows what programs on this machine send. Its methods are safe for
 // concurrent use, as long as the fields do not change.
 type Policy struct {
-	Hosts   Hosts    // the names of the broker
-	Servers *Servers // an absolute-form target may name them
+	BrokerHosts      BrokerHosts       // the names of the broker
+	APIAndLoginHosts *APIAndLoginHosts // an absolute-form target may name them
 	// TunnelAllowed reports whether CONNECT may open a tunnel to a target; nil if it may open none.
 	TunnelAllowed func(target string) bool
 	// PassHosts are the hosts whose requests and tunnels pass through, except Servers. An address among them is not taken for one
@@ -25,7 +25,7 @@ type Policy struct {
 	Callers *Callers
 	// KeyFromToken returns the access key in a bearer token; nil if the token is the key.
 	KeyFromToken func(token string) string
-	Rules        *Rules // for all callers
+	AllowList    *AllowList // for all callers
 	// DryRun means that a request is allowed if only the rules deny it: see Decision.DryRun.
 	DryRun bool
 }
@@ -64,8 +64,8 @@ type Decision struct {
 	DryRun *problem.Problem
 	// Pass means that the request or tunnel is for one of PassHosts: it passes through, and gets no token.
 	Pass bool
-	// API is the host of the API that the client has addressed by its name (see CanonicalHost): the target of the tunnel, the authority
-	// of an absolute-form target, or the Host field. It is empty if the client has addressed the broker.
+	// API is the host of the API that the client has addressed by its name (see CanonicalHost): the target of the tunnel, the
+	// authority of an absolute-form target, or the Host field. It is empty if the client has addressed the broker.
 	API string
 	// Caller is who sends the request; nil if no credentials are needed, or if the request has none. Those in a token request
 	// itself are not looked at.
@@ -77,7 +77,7 @@ type Decision struct {
 func (p *Policy) Check(r *Request) Decision {
 	switch {
 	case r.ClientUntrusted:
-		return Decision{Denied: errClientUntrusted}
+		return Decision{Denied: errClientCertificateUntrusted}
 	case r.Method == http.MethodConnect:
 		return p.checkConnect(r)
 	case isDeniedMethod(r.Method):
@@ -95,12 +95,12 @@ func (p *Policy) Check(r *Request) Decision {
 	case r.TokenRequest:
 		return p.checkTokenRequest(r, authorization)
 	}
-	decision := Decision{API: p.Servers.addressedAPI(r)}
+	decision := Decision{API: p.APIAndLoginHosts.addressedAPI(r)}
 	decision.Caller, decision.Denied = p.authenticate(r, authorization, unauthenticatedProblem(r))
 	if decision.Denied == nil {
 		decision.Denied = p.checkPermissions(r, decision.Caller)
 	}
-	if p.DryRun && decision.Denied != nil && decision.Denied.DenialReason == string(ReasonRule) {
+	if p.DryRun && decision.Denied != nil && decision.Denied.DenialReason == string(ReasonNotInAllowList) {
 		decision.Denied, decision.DryRun = nil, decision.Denied
 	}
 	return decision
@@ -116,13 +116,13 @@ func (p *Policy) checkTokenRequest(r *Request, authorization string) Decision {
 	return Decision{Caller: caller, Denied: denied}
 }
 
-// RulesAllow reports whether the rules for everyone and for the caller with a name allow a method and a path without a query.
-func (p *Policy) RulesAllow(caller, method, path string) bool {
+// InAllowLists reports whether the rules for everyone and for the caller with a name allow a method and a path without a query.
+func (p *Policy) InAllowLists(caller, method, path string) bool {
 	if p.Callers == nil {
-		return p.Rules.Allowed(method, path)
+		return p.AllowList.Allowed(method, path)
 	}
 	one := p.Callers.WithName(caller)
-	return one != nil && p.Rules.Allowed(method, path) && one.Rules.Allowed(method, path)
+	return one != nil && p.AllowList.Allowed(method, path) && one.AllowList.Allowed(method, path)
 }
 
 // checkRequest denies requests that no app on this machine sends, whatever they ask for, and those that cannot be forwarded.
@@ -131,17 +131,17 @@ func (p *Policy) checkRequest(r *Request) *problem.Problem {
 	switch {
 	case r.Tunnel != nil && !r.Tunnel.isFor(r.Host):
 		return errHostNotAllowed
-	case r.Tunnel == nil && !r.AbsoluteForm && !isUnixSocket && !p.Hosts.Allowed(r.Host, r.LocalAddr):
+	case r.Tunnel == nil && !r.AbsoluteForm && !isUnixSocket && !p.BrokerHosts.Allowed(r.Host, r.LocalAddr):
 		return errHostNotAllowed
-	case IsBrowserRequest(r.Fields), isSubresource(r.Fields):
+	case MayComeFromWebPage(r.Fields), isSameOriginSubresource(r.Fields):
 		return errBrowserRequest
-	case asksForUpgrade(r.Fields):
+	case asksForUpgradeExceptH2C(r.Fields):
 		return errUpgradeNotSupported
 	case isLoop(r.Fields):
 		return errLoop
 	case r.Target == "":
 		return errInvalidTarget
-	case isUnsafe(r.Target):
+	case hasUnsafePath(r.Target):
 		return errUnsafePath
 	default:
 		return nil
@@ -156,13 +156,13 @@ func (p *Policy) checkPermissions(r *Request, caller *Caller) *problem.Problem {
 			return denied
 		}
 	}
-	if r.Tunnel != nil && p.Servers.isOnlyLogin(r.Tunnel.Target) || r.Tunnel == nil && r.AbsoluteForm && p.Servers.isOnlyLogin(r.Host) {
+	if r.Tunnel != nil && p.APIAndLoginHosts.isOnlyLogin(r.Tunnel.Target) || r.Tunnel == nil && r.AbsoluteForm && p.APIAndLoginHosts.isOnlyLogin(r.Host) {
 		return errLoginServerRequest
 	}
-	if denied := p.Rules.check(r, "BROKER_ALLOW"); denied != nil || caller == nil {
+	if denied := p.AllowList.check(r, "BROKER_ALLOW"); denied != nil || caller == nil {
 		return denied
 	}
-	return caller.Rules.check(r, "the caller's file allow")
+	return caller.AllowList.check(r, "the caller's file allow")
 }
 
 // isDeniedMethod reports whether a method is CONNECT or TRACE, or one that some servers treat as TRACE. Methods are
@@ -182,12 +182,12 @@ func isLoop(fields http1.Fields) bool {
 	return false
 }
 
-// asksForUpgrade reports whether a request asks for another protocol than h2c (RFC 9110 section 7.8). Upgrade is never
+// asksForUpgradeExceptH2C reports whether a request asks for another protocol than h2c (RFC 9110 section 7.8). Upgrade is never
 // forwarded; the check only gives the client an early, clear error.
 //
 // Java, curl and PHP offer h2c with requests to an http: address, and a server may ignore the offer, as this one does: if it
 // were denied, many programs could not use the broker.
-func asksForUpgrade(fields http1.Fields) bool {
+func asksForUpgradeExceptH2C(fields http1.Fields) bool {
 	for line := range fields.Lines("Upgrade") {
 		for protocol := range strings.SplitSeq(line, ",") {
 			if !strings.EqualFold(strings.TrimSpace(protocol), "h2c") {

@@ -36,7 +36,7 @@ func parse(t testing.TB, raw string) *access.Request {
 }
 
 func TestDeniesForeignAndBrowserRequests(t *testing.T) {
-	policy := &access.Policy{Hosts: access.NewHosts("broker.internal"), Servers: access.NewServers([]string{"API.example:8443"}, nil)}
+	policy := &access.Policy{BrokerHosts: access.NewBrokerHosts("broker.internal"), APIAndLoginHosts: access.NewAPIAndLoginHosts([]string{"API.example:8443"}, nil)}
 	const get = "GET /x HTTP/1.1\r\nHost: localhost"
 	for _, test := range []struct {
 		raw    string
@@ -137,11 +137,11 @@ func TestDeniesForeignAndBrowserRequests(t *testing.T) {
 // The order of the checks is part of the contract. A request that fails all of them fails the first; each step repairs that,
 // and so fails the next.
 func TestChecksInOrder(t *testing.T) {
-	rules, err := access.ParseRules([]string{"POST /events"})
+	rules, err := access.ParseAllowList([]string{"POST /events"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy := &access.Policy{Servers: access.NewServers([]string{"api.example"}, []string{"login.example"}), Rules: rules,
+	policy := &access.Policy{APIAndLoginHosts: access.NewAPIAndLoginHosts([]string{"api.example"}, []string{"login.example"}), AllowList: rules,
 		Callers: access.NewCallers(&access.Caller{Keys: access.NewKeys("key"), Accounts: []string{"shop"}})}
 	r := &access.Request{Method: "TRACE", Account: "other", HasAccount: true, Host: "foreign.example", AbsoluteForm: true, ClientUntrusted: true, Fields: http1.Fields{
 		{Name: "Origin", Value: "null"}, {Name: "upgrade", Value: "websocket"}, {Name: "VIA", Value: "1.1 etrusted-broker"}, {Name: "X-Original-URL", Value: "/"},
@@ -177,16 +177,16 @@ func TestChecksInOrder(t *testing.T) {
 
 // With DryRun, only the rules deny nothing: each step of the request fails another check.
 func TestDryRunForwardsOnlyWhatRulesDeny(t *testing.T) {
-	rules, err := access.ParseRules([]string{"POST /events", "POST /invites"})
+	rules, err := access.ParseAllowList([]string{"POST /events", "POST /invites"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := access.ParseRules([]string{"POST /events", "PUT /own"})
+	own, err := access.ParseAllowList([]string{"POST /events", "PUT /own"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	shop := &access.Caller{Name: "shop", Keys: access.NewKeys("key"), Rules: own, Accounts: []string{"shop"}}
-	policy := &access.Policy{Servers: access.NewServers([]string{"api.example"}, []string{"login.example"}), Callers: access.NewCallers(shop), Rules: rules, DryRun: true}
+	shop := &access.Caller{Name: "shop", Keys: access.NewKeys("key"), AllowList: own, Accounts: []string{"shop"}}
+	policy := &access.Policy{APIAndLoginHosts: access.NewAPIAndLoginHosts([]string{"api.example"}, []string{"login.example"}), Callers: access.NewCallers(shop), AllowList: rules, DryRun: true}
 	const key = "\r\nHost: localhost\r\nAuthorization: Bearer key"
 	for _, test := range []struct{ raw, denied, dryRun string }{
 		{"POST /events HTTP/1.1" + key, "", ""},
@@ -220,15 +220,15 @@ func TestDryRunForwardsOnlyWhatRulesDeny(t *testing.T) {
 }
 
 func TestRulesAllowWhatBothListsAllow(t *testing.T) {
-	rules, err := access.ParseRules([]string{"GET /reviews/{id}", "GET /channels"})
+	rules, err := access.ParseAllowList([]string{"GET /reviews/{id}", "GET /channels"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := access.ParseRules([]string{"GET /channels", "GET /own"})
+	own, err := access.ParseAllowList([]string{"GET /channels", "GET /own"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy := &access.Policy{Rules: rules, Callers: access.NewCallers(&access.Caller{Name: "erp"}, &access.Caller{Name: "shop", Rules: own})}
+	policy := &access.Policy{AllowList: rules, Callers: access.NewCallers(&access.Caller{Name: "erp"}, &access.Caller{Name: "shop", AllowList: own})}
 	for _, test := range []struct {
 		caller, path string
 		want         bool
@@ -236,17 +236,17 @@ func TestRulesAllowWhatBothListsAllow(t *testing.T) {
 		{"erp", "/reviews/{id}", true}, {"erp", "/own", false}, {"shop", "/channels", true}, {"shop", "/reviews/{id}", false}, {"shop", "/own", false},
 		{"removed", "/channels", false},
 	} {
-		if got := policy.RulesAllow(test.caller, "GET", test.path); got != test.want {
+		if got := policy.InAllowLists(test.caller, "GET", test.path); got != test.want {
 			t.Errorf("%s %s: got %t, want %t", test.caller, test.path, got, test.want)
 		}
 	}
-	if !new(access.Policy).RulesAllow("", "GET", "/x") {
+	if !new(access.Policy).InAllowLists("", "GET", "/x") {
 		t.Error("without rules: got false, want true")
 	}
 }
 
 func TestTokenRequestNeedsNoKeyAndNoRule(t *testing.T) {
-	policy := &access.Policy{Callers: withKeys(access.NewKeys("key")), Rules: new(access.Rules)}
+	policy := &access.Policy{Callers: withKeys(access.NewKeys("key")), AllowList: new(access.AllowList)}
 	r := parse(t, "POST /oauth/token HTTP/1.1\r\nHost: localhost")
 	r.TokenRequest = true
 	if denied := policy.Check(r).Denied; denied != nil {
@@ -264,7 +264,7 @@ func TestReasonsListsAllReasons(t *testing.T) {
 	}
 	for _, reason := range []access.DenialReason{
 		access.ReasonHost, access.ReasonBrowser, access.ReasonMethod, access.ReasonUpgrade, access.ReasonTarget,
-		access.ReasonPath, access.ReasonKey, access.ReasonRule, access.ReasonMalformed, access.ReasonEvicted,
+		access.ReasonPath, access.ReasonKey, access.ReasonNotInAllowList, access.ReasonMalformed, access.ReasonEvicted,
 		access.ReasonCertificate, access.ReasonHandshake, access.ReasonAccount,
 	} {
 		if !known[reason] {
@@ -274,7 +274,7 @@ func TestReasonsListsAllReasons(t *testing.T) {
 }
 
 func BenchmarkCheck(b *testing.B) {
-	policy := &access.Policy{Servers: access.NewServers([]string{"api.example"}, nil)}
+	policy := &access.Policy{APIAndLoginHosts: access.NewAPIAndLoginHosts([]string{"api.example"}, nil)}
 	r := parse(b, "GET /reviews?count=10 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAccept: application/json\r\nUser-Agent: app/1")
 	r.LocalAddr = tcp("127.0.0.1:1")
 	b.ReportAllocs()

@@ -16,23 +16,24 @@ import (
 // ReadOnly stands for the patterns "GET /" and "HEAD /". It can be combined with others.
 const ReadOnly = "READ-ONLY"
 
-// Rules are an allow list of methods and paths. The zero value allows nothing, and nil everything. Rules are safe for concurrent use.
-type Rules struct {
+// AllowList are an allow list of methods and paths. The zero value allows nothing, and nil everything. Rules are safe for
+// concurrent use.
+type AllowList struct {
 	readOnly bool
 	mux      http.ServeMux // all patterns
 	trees    http.ServeMux // the patterns that match everything below a path
 }
 
-// allowed is the handler of every pattern. For requests that it would redirect, the mux returns its own handlers, which
+// allowedHandler is the handler of every pattern. For requests that it would redirect, the mux returns its own handlers, which
 // allow nothing.
-type allowed struct{}
+type allowedHandler struct{}
 
-func (allowed) ServeHTTP(http.ResponseWriter, *http.Request) {}
+func (allowedHandler) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
-// ParseRules returns Rules that allow what at least one of the patterns matches. A pattern is ReadOnly or has the syntax of
+// ParseAllowList returns Rules that allow what at least one of the patterns matches. A pattern is ReadOnly or has the syntax of
 // http.ServeMux, without a host. An error quotes the invalid pattern, unless that may be a misplaced secret.
-func ParseRules(patterns []string) (*Rules, error) {
-	rules := new(Rules)
+func ParseAllowList(patterns []string) (*AllowList, error) {
+	rules := new(AllowList)
 	var all []string
 	for i, pattern := range patterns {
 		pattern = strings.TrimSpace(pattern)
@@ -40,7 +41,7 @@ func ParseRules(patterns []string) (*Rules, error) {
 			rules.readOnly = true
 			continue
 		}
-		if err := new(Rules).add(pattern); err != nil {
+		if err := new(AllowList).add(pattern); err != nil {
 			return nil, fmt.Errorf("the pattern %s %w", quoteUnlessSecret(pattern, i, len(patterns)), err)
 		}
 		all = append(all, pattern)
@@ -48,7 +49,7 @@ func ParseRules(patterns []string) (*Rules, error) {
 			continue
 		}
 		conflicting := slices.IndexFunc(all, func(other string) bool { // if no other, then pattern itself
-			both := new(Rules)
+			both := new(AllowList)
 			return both.add(other) == nil && both.add(pattern) != nil
 		})
 		return nil, fmt.Errorf("the patterns %q and %q conflict: both match the same requests, and neither is more specific", all[conflicting], pattern)
@@ -57,7 +58,7 @@ func ParseRules(patterns []string) (*Rules, error) {
 }
 
 // add adds a pattern. It fails if that is invalid or conflicts with another, for which the mux panics.
-func (r *Rules) add(pattern string) (err error) {
+func (r *AllowList) add(pattern string) (err error) {
 	path := pattern
 	if end := strings.IndexAny(pattern, " \t"); end >= 0 {
 		path = strings.TrimLeft(pattern[end:], " \t")
@@ -70,9 +71,9 @@ func (r *Rules) add(pattern string) (err error) {
 			err = errors.New("cannot be parsed: it must have the syntax of Go's http.ServeMux, such as GET /reviews/{id}")
 		}
 	}()
-	r.mux.Handle(pattern, allowed{})
+	r.mux.Handle(pattern, allowedHandler{})
 	if strings.HasSuffix(pattern, "/") || strings.HasSuffix(pattern, "...}") {
-		r.trees.Handle(pattern, allowed{})
+		r.trees.Handle(pattern, allowedHandler{})
 	}
 	return nil
 }
@@ -89,13 +90,13 @@ func quoteUnlessSecret(pattern string, index, count int) string {
 }
 
 // check denies a request that the rules do not allow; list is their name. nil allows everything.
-func (r *Rules) check(request *Request, list string) *problem.Problem {
+func (r *AllowList) check(request *Request, list string) *problem.Problem {
 	switch {
 	case r == nil:
 		return nil
 	case !r.Allowed(request.Method, request.APITarget):
 		return notInAllowList(request.Method, request.APITarget, list)
-	case slices.ContainsFunc(request.Fields, func(field http1.Field) bool { return IsRequestOverride(field.Name) }):
+	case slices.ContainsFunc(request.Fields, func(field http1.Field) bool { return IsMethodOrPathOverride(field.Name) }):
 		return errMethodOverride
 	default:
 		return nil
@@ -106,7 +107,7 @@ func (r *Rules) check(request *Request, list string) *problem.Problem {
 // allowed, and so must everything else that a server may read in it: see interpretations. A path that is not UTF-8 is not allowed,
 // since some servers read an overlong slash (%c0%af) as a slash. ReadOnly depends only on the method. The target must have
 // no dot segments, backslashes or control characters.
-func (r *Rules) Allowed(method, target string) bool {
+func (r *AllowList) Allowed(method, target string) bool {
 	if r == nil || r.readOnly && (method == http.MethodGet || method == http.MethodHead) {
 		return true
 	}
@@ -124,7 +125,7 @@ func (r *Rules) Allowed(method, target string) bool {
 
 // matches reports whether a pattern matches a path. Some servers merge repeated slashes and some do not. So everything below
 // the first repeated slash must be allowed; then it makes no difference.
-func (r *Rules) matches(method, path string) bool {
+func (r *AllowList) matches(method, path string) bool {
 	if !utf8.ValidString(path) {
 		return false
 	}
@@ -133,34 +134,34 @@ func (r *Rules) matches(method, path string) bool {
 		mux, path = &r.trees, before+"/"
 	}
 	handler, _ := mux.Handler(&http.Request{Method: method, URL: &url.URL{Path: path}})
-	_, ok := handler.(allowed)
+	_, ok := handler.(allowedHandler)
 	return ok
 }
 
 // notInAllowList returns the problem of a request that the rules do not allow. It names the missing pattern, unless the
 // path is unusual: it may not be valid in a pattern, or be text aimed at the person who reads the message.
-func notInAllowList(method, target, list string) *problem.Problem {
+func notInAllowList(method, target, listName string) *problem.Problem {
 	pattern := "a pattern for it, such as GET /reviews or, with everything below it, GET /reviews/"
 	what := "this method and path"
-	if path, _, _ := strings.Cut(target, "?"); isSuggestable(method, path) {
+	if path, _, _ := strings.Cut(target, "?"); isUsableAsPattern(method, path) {
 		what = method + " " + path
 		pattern = `"` + what + `"`
 	}
-	return newDenial(ReasonRule, http.StatusForbidden, "not-in-allow-list", list+" does not include "+what, "If the app needs it, add "+pattern+".")
+	return newDenial(ReasonNotInAllowList, http.StatusForbidden, "not-in-allow-list", listName+" does not include "+what, "If the app needs it, add "+pattern+".")
 }
 
-// isSuggestable reports whether a pattern may repeat a request: the method and path are short, and the path has neither encoded
+// isUsableAsPattern reports whether a pattern may repeat a request: the method and path are short, and the path has neither encoded
 // characters nor doubled slashes, for which a pattern would not help.
-func isSuggestable(method, path string) bool {
+func isUsableAsPattern(method, path string) bool {
 	const upper, lower, digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz", "0123456789"
 	return len(method) <= 16 && strings.Trim(method, upper) == "" && len(path) < 200 && strings.HasPrefix(path, "/") && !strings.Contains(path, "//") &&
 		strings.Trim(path, upper+lower+digits+"/._~-") == ""
 }
 
-// IsRequestOverride reports whether a field with this name asks for another method or path than the request line: some servers,
-// and some frameworks behind them, follow it. Where fields are passed on as CGI does, an underscore is a hyphen.
-func IsRequestOverride(name string) bool {
-	switch strings.ToLower(strings.ReplaceAll(name, "_", "-")) {
+// IsMethodOrPathOverride reports whether a field with this name asks for another method or path than the request line: some
+// servers, and some frameworks behind them, follow it. Where fields are passed on as CGI does, an underscore is a hyphen.
+func IsMethodOrPathOverride(fieldName string) bool {
+	switch strings.ToLower(strings.ReplaceAll(fieldName, "_", "-")) {
 	case "x-http-method-override", "x-http-method", "x-method-override", "x-original-method",
 		"x-original-url", "x-rewrite-url", "x-override-url", "x-http-path-override":
 		return true

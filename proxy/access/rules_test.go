@@ -43,12 +43,12 @@ func TestRulesAllowByMethodAndDecodedPath(t *testing.T) {
 		{"GET /{$}", []string{"GET /", "GET /?q"}, []string{"GET /a", "GET *", "GET //", "GET /%2f", "GET /;"}},
 		{"GET\t/a", []string{"GET /a"}, []string{"GET /b"}},
 	} {
-		rules, err := access.ParseRules(strings.Split(test.patterns, ","))
+		rules, err := access.ParseAllowList(strings.Split(test.patterns, ","))
 		if err != nil {
 			t.Errorf("%s: %v", test.patterns, err)
 			continue
 		}
-		policy := &access.Policy{Rules: rules}
+		policy := &access.Policy{AllowList: rules}
 		for want, requests := range map[bool][]string{true: test.allowed, false: test.refused} {
 			for _, request := range requests {
 				method, target, _ := strings.Cut(request, " ")
@@ -56,7 +56,7 @@ func TestRulesAllowByMethodAndDecodedPath(t *testing.T) {
 				if (denied == nil) != want {
 					t.Errorf("%s: %s: got allowed %v, want %v", test.patterns, request, denied == nil, want)
 				}
-				if denied != nil && (denied.Status != 403 || denied.DenialReason != string(access.ReasonRule)) {
+				if denied != nil && (denied.Status != 403 || denied.DenialReason != string(access.ReasonNotInAllowList)) {
 					t.Errorf("%s: got %+v, want 403 for the reason rule", request, denied)
 				}
 			}
@@ -65,14 +65,14 @@ func TestRulesAllowByMethodAndDecodedPath(t *testing.T) {
 }
 
 func TestRulesCannotBeOverridden(t *testing.T) {
-	rules, err := access.ParseRules([]string{"READ-ONLY"})
+	rules, err := access.ParseAllowList([]string{"READ-ONLY"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy := &access.Policy{Rules: rules}
+	policy := &access.Policy{AllowList: rules}
 	for _, name := range []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL", "X-Original-Method", "X-Override-URL", "X-HTTP-Path-Override", "X_original_method", "X_HTTP_Method-Override", "X_Original_URL"} {
 		denied := check(policy, parse(t, "GET / HTTP/1.1\r\nHost: localhost\r\n"+name+": DELETE"))
-		if denied == nil || denied.DenialReason != string(access.ReasonRule) {
+		if denied == nil || denied.DenialReason != string(access.ReasonNotInAllowList) {
 			t.Errorf("%s: got %+v, want a denial for the reason rule", name, denied)
 		}
 	}
@@ -82,18 +82,18 @@ func TestAllowsEverythingWithoutRules(t *testing.T) {
 	if denied := check(&access.Policy{}, parse(t, "DELETE /x#y HTTP/1.1\r\nHost: localhost\r\nX-Original-Url: /")); denied != nil {
 		t.Errorf("got %+v, want no denial", denied)
 	}
-	if new(access.Rules).Allowed("GET", "/") {
+	if new(access.AllowList).Allowed("GET", "/") {
 		t.Error("rules without a pattern: got GET / allowed, want a denial")
 	}
 }
 
 // The message names the pattern to add, unless the path is unusual: such a path may be text aimed at the reader.
 func TestDenialNamesTheMissingPattern(t *testing.T) {
-	rules, err := access.ParseRules([]string{"GET /channels"})
+	rules, err := access.ParseAllowList([]string{"GET /channels"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy := &access.Policy{Rules: rules}
+	policy := &access.Policy{AllowList: rules}
 	for target, want := range map[string]string{
 		"POST /events":                      `BROKER_ALLOW does not include POST /events|add "POST /events".`,
 		"GET /reviews/rev-1?email=a@b.c":    `BROKER_ALLOW does not include GET /reviews/rev-1|add "GET /reviews/rev-1".`,
@@ -132,7 +132,7 @@ func TestParseRulesRefusesInvalidPatterns(t *testing.T) {
 		"GET /,GET /":               `"GET /" and "GET /" conflict`,
 		"/a,aCanaryThatMayBeSecret": `2 of 2 has no path`,
 	} {
-		_, err := access.ParseRules(strings.Split(patterns, ","))
+		_, err := access.ParseAllowList(strings.Split(patterns, ","))
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %s", patterns, err, want)
 		}
@@ -140,7 +140,7 @@ func TestParseRulesRefusesInvalidPatterns(t *testing.T) {
 }
 
 func BenchmarkRules(b *testing.B) {
-	rules, err := access.ParseRules([]string{"GET /reviews/", "GET /channels", "POST /invites"})
+	rules, err := access.ParseAllowList([]string{"GET /reviews/", "GET /channels", "POST /invites"})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func BenchmarkRules(b *testing.B) {
 
 // A path with more interpretations than any program sends is denied, before it costs much time.
 func TestDeniesPathsWithManyInterpretations(t *testing.T) {
-	rules, err := access.ParseRules([]string{"GET /"})
+	rules, err := access.ParseAllowList([]string{"GET /"})
 	if err != nil {
 		t.Fatal(err)
 	}

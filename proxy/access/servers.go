@@ -7,33 +7,33 @@ import (
 	"etrusted-broker/internal/hostport"
 )
 
-// Servers are the hosts of the APIs and of the login servers, which change as accounts come and go. All methods are safe for
-// concurrent use. A nil *Servers has no hosts.
-type Servers struct {
-	byHost atomic.Pointer[map[hostKey]server]
+// APIAndLoginHosts are the hosts of the APIs and of the login servers, which change as accounts come and go. All methods are safe
+// for concurrent use. A nil *Servers has no hosts.
+type APIAndLoginHosts struct {
+	byHost atomic.Pointer[map[comparableHost]apiOrLoginHost]
 }
 
-// server is an API, or a login server that is no API.
-type server struct {
+// apiOrLoginHost is an API, or a login server that is no API.
+type apiOrLoginHost struct {
 	canonical string // see CanonicalHost
 	isAPI     bool
 }
 
-// hostKey identifies a host: equal hosts have equal keys. port is empty for the default ports, and name for an invalid host.
-type hostKey struct{ name, port string }
+// comparableHost identifies a host: equal hosts have equal keys. port is empty for the default ports, and name for an invalid host.
+type comparableHost struct{ name, port string }
 
-func hostKeyOf(host string) hostKey {
+func comparableHostOf(host string) comparableHost {
 	name, port, _ := hostport.Split(host)
 	if port == "80" || port == "443" {
 		port = ""
 	}
-	return hostKey{name, port}
+	return comparableHost{name, port}
 }
 
-// CanonicalHost returns the form of a host in which equal hosts are equal strings: in lower case, without a final dot, and without a
-// default port. It is empty for an invalid host.
+// CanonicalHost returns the form of a host in which equal hosts are equal strings: in lower case, without a final dot, and without
+// a default port. It is empty for an invalid host.
 func CanonicalHost(host string) string {
-	key := hostKeyOf(host)
+	key := comparableHostOf(host)
 	if strings.Contains(key.name, ":") {
 		key.name = "[" + key.name + "]"
 	}
@@ -43,27 +43,27 @@ func CanonicalHost(host string) string {
 	return key.name + ":" + key.port
 }
 
-// NewServers returns Servers with these hosts, each with its port if it has one.
-func NewServers(apis, logins []string) *Servers {
-	s := new(Servers)
+// NewAPIAndLoginHosts returns Servers with these hosts, each with its port if it has one.
+func NewAPIAndLoginHosts(apis, logins []string) *APIAndLoginHosts {
+	s := new(APIAndLoginHosts)
 	s.Replace(apis, logins)
 	return s
 }
 
 // Replace replaces all hosts. Invalid ones are left out.
-func (s *Servers) Replace(apis, logins []string) {
-	byHost := map[hostKey]server{}
+func (s *APIAndLoginHosts) Replace(apis, logins []string) {
+	byHost := map[comparableHost]apiOrLoginHost{}
 	for _, host := range logins {
-		byHost[hostKeyOf(host)] = server{CanonicalHost(host), false}
+		byHost[comparableHostOf(host)] = apiOrLoginHost{CanonicalHost(host), false}
 	}
 	for _, host := range apis {
-		byHost[hostKeyOf(host)] = server{CanonicalHost(host), true}
+		byHost[comparableHostOf(host)] = apiOrLoginHost{CanonicalHost(host), true}
 	}
-	delete(byHost, hostKey{}) // of an invalid host: otherwise all of them would be in it
+	delete(byHost, comparableHost{}) // of an invalid host: otherwise all of them would be in it
 	s.byHost.Store(&byHost)
 }
 
-func (s *Servers) load() map[hostKey]server {
+func (s *APIAndLoginHosts) load() map[comparableHost]apiOrLoginHost {
 	if s == nil {
 		return nil
 	}
@@ -71,22 +71,22 @@ func (s *Servers) load() map[hostKey]server {
 }
 
 // has reports whether a host is that of an API or a login server.
-func (s *Servers) has(host string) bool {
-	_, found := s.load()[hostKeyOf(host)]
+func (s *APIAndLoginHosts) has(host string) bool {
+	_, found := s.load()[comparableHostOf(host)]
 	return found
 }
 
 // isOnlyLogin reports whether a host is that of a login server and of no API.
-func (s *Servers) isOnlyLogin(host string) bool {
-	server, found := s.load()[hostKeyOf(host)]
+func (s *APIAndLoginHosts) isOnlyLogin(host string) bool {
+	server, found := s.load()[comparableHostOf(host)]
 	return found && !server.isAPI
 }
 
 // FindByName returns the host of a server with the name in host, whatever its port: of an API if there is one, or else of a login
 // server. It reports false without either. If several have that name, one of them is returned.
-func (s *Servers) FindByName(host string) (found string, ok bool) {
+func (s *APIAndLoginHosts) FindByName(host string) (found string, ok bool) {
 	for _, isAPI := range []bool{true, false} {
-		if found, count := s.withName(hostKeyOf(host).name, isAPI); count > 0 {
+		if found, count := s.withName(comparableHostOf(host).name, isAPI); count > 0 {
 			return found, true
 		}
 	}
@@ -94,7 +94,7 @@ func (s *Servers) FindByName(host string) (found string, ok bool) {
 }
 
 // withName returns a server with a name, whatever its port (an API if isAPI, otherwise a login server), and how many there are.
-func (s *Servers) withName(name string, isAPI bool) (found string, count int) {
+func (s *APIAndLoginHosts) withName(name string, isAPI bool) (found string, count int) {
 	for key, server := range s.load() {
 		if key.name == name && server.isAPI == isAPI {
 			found = server.canonical
@@ -106,11 +106,11 @@ func (s *Servers) withName(name string, isAPI bool) (found string, count int) {
 
 // addressedAPI returns the API that the client of an allowed request has addressed by its name: see Decision.API. It is called for
 // each request.
-func (s *Servers) addressedAPI(r *Request) string {
+func (s *APIAndLoginHosts) addressedAPI(r *Request) string {
 	if r.Tunnel != nil && !r.Tunnel.AnyPort {
 		return CanonicalHost(r.Tunnel.Target)
 	}
-	key := hostKeyOf(r.Host)
+	key := comparableHostOf(r.Host)
 	if r.Tunnel != nil {
 		// The broker may listen at another port than the API. Only if several APIs have that name, the port in the Host field counts.
 		if found, count := s.withName(key.name, true); count == 1 {

@@ -23,8 +23,8 @@ func TestCanonicalHost(t *testing.T) {
 // A request for an API's host says so, however it is made. One for the broker does not.
 func TestDecisionNamesAddressedAPI(t *testing.T) {
 	policy := &access.Policy{
-		Hosts: access.NewHosts("allowed.example", "qa.example"),
-		Servers: access.NewServers(
+		BrokerHosts: access.NewBrokerHosts("allowed.example", "qa.example"),
+		APIAndLoginHosts: access.NewAPIAndLoginHosts(
 			[]string{"api.example", "QA.example", "127.0.0.1:9000", "gateway.example:8001", "gateway.example:8002", "[2001:db8::1]:8443", "other.example:8443"},
 			[]string{"login.example"},
 		),
@@ -70,7 +70,7 @@ func TestDecisionNamesAddressedAPI(t *testing.T) {
 }
 
 func TestFindByName(t *testing.T) {
-	servers := access.NewServers([]string{"api.example:8443", "both.example"}, []string{"login.example:9443", "both.example:1"})
+	servers := access.NewAPIAndLoginHosts([]string{"api.example:8443", "both.example"}, []string{"login.example:9443", "both.example:1"})
 	for host, want := range map[string]string{"API.example.": "api.example:8443", "login.example": "login.example:9443", "both.example": "both.example", "a.example": "", "": ""} {
 		if got, ok := servers.FindByName(host); got != want || ok != (want != "") {
 			t.Errorf("FindByName(%q): got %q, %t, want %q", host, got, ok, want)
@@ -80,8 +80,8 @@ func TestFindByName(t *testing.T) {
 
 // Servers may be replaced while requests are checked. An invalid host is never one of them.
 func TestReplacesServers(t *testing.T) {
-	servers := access.NewServers([]string{"a.example"}, nil)
-	policy := &access.Policy{Servers: servers, PassHosts: passHosts(t, "*")}
+	servers := access.NewAPIAndLoginHosts([]string{"a.example"}, nil)
+	policy := &access.Policy{APIAndLoginHosts: servers, PassHosts: passHosts(t, "*")}
 	passes := func(host string) bool {
 		return policy.Check(parse(t, fmt.Sprintf("GET http://%s:80/ HTTP/1.1\r\nHost: a", host))).Pass
 	}
@@ -105,7 +105,7 @@ func TestReplacesServers(t *testing.T) {
 }
 
 func TestAddressedAPIDoesNotAllocate(t *testing.T) {
-	policy := &access.Policy{Servers: access.NewServers([]string{"api.example", "qa.example:8443"}, nil)}
+	policy := &access.Policy{APIAndLoginHosts: access.NewAPIAndLoginHosts([]string{"api.example", "qa.example:8443"}, nil)}
 	r := parse(t, "GET /x HTTP/1.1\r\nHost: localhost:8080")
 	r.LocalAddr = &net.UnixAddr{Name: "/run/x", Net: "unix"}
 	for _, host := range []string{"localhost:8080", "broker.example:8080"} {

@@ -16,14 +16,14 @@ type Tunnel struct {
 
 // isFor reports whether a request with a host is for the tunnel's target. The default ports are as good as none.
 func (t *Tunnel) isFor(host string) bool {
-	key, target := hostKeyOf(host), hostKeyOf(t.Target)
+	key, target := comparableHostOf(host), comparableHostOf(t.Target)
 	return key.name != "" && key.name == target.name && (t.AnyPort || key.port == target.port)
 }
 
 // NewTunnel returns the Tunnel that a CONNECT request opens.
-func NewTunnel(r *Request) *Tunnel {
-	proxyAuthorization, _ := singleValue(r.Fields, "Proxy-Authorization") // Check has denied several
-	return &Tunnel{Target: r.Target, ProxyAuthorization: proxyAuthorization, Identities: r.Identities}
+func NewTunnel(connect *Request) *Tunnel {
+	proxyAuthorization, _ := singleValue(connect.Fields, "Proxy-Authorization") // Check has denied several
+	return &Tunnel{Target: connect.Target, ProxyAuthorization: proxyAuthorization, Identities: connect.Identities}
 }
 
 // CheckTunnel denies a tunnel that Check has allowed, once its caller may not use the broker any more.
@@ -38,7 +38,7 @@ func (p *Policy) checkConnect(r *Request) Decision {
 	switch {
 	case p.TunnelAllowed == nil && p.PassHosts == nil, r.Tunnel != nil:
 		return Decision{Denied: errMethodNotAllowed}
-	case IsBrowserRequest(r.Fields):
+	case MayComeFromWebPage(r.Fields):
 		return Decision{Denied: errBrowserRequest}
 	case !ends && p.PassHosts == nil:
 		return Decision{Denied: errTunnelNotAllowed}

@@ -37,7 +37,7 @@ func TestTunnelEndsWithItsKey(t *testing.T) {
 }
 
 func TestTunnelIsForOneHost(t *testing.T) {
-	policy := &access.Policy{Servers: access.NewServers([]string{"api.example", "both.example"}, []string{"login.example", "both.example"})}
+	policy := &access.Policy{APIAndLoginHosts: access.NewAPIAndLoginHosts([]string{"api.example", "both.example"}, []string{"login.example", "both.example"})}
 	for _, test := range []struct {
 		target, host string
 		code         string // of the denial
