@@ -5,15 +5,16 @@ import "sync/atomic"
 // NoCaller is the caller label of requests whose caller is unknown, or was removed. It is not a valid name of a caller.
 const NoCaller = "-"
 
-// callerCounts has the counts of one caller that belong to no account. Like accountCounts, it may be written to after its deletion.
-type callerCounts struct {
+// callerDenials has the counts of one caller that belong to no account. Like accountCounts, it may be written to after its
+// deletion.
+type callerDenials struct {
 	denied map[string]*atomic.Uint64 // by reason
 	dryRun atomic.Uint64
 }
 
 // AddCaller adds the series of a caller, unless it has them.
 func (m *Metrics) AddCaller(name string) {
-	m.callers.LoadOrStore(name, &callerCounts{denied: newCounters(m.config.DenialReasons)})
+	m.callers.LoadOrStore(name, &callerDenials{denied: newCounters(m.config.DenialReasons)})
 }
 
 // DeleteCaller removes a caller's series. Its requests that end later count as NoCaller's. Counts and Denied
@@ -25,10 +26,10 @@ func (m *Metrics) DeleteCaller(name string) {
 	if !known {
 		return
 	}
-	for reason, counter := range value.(*callerCounts).denied {
+	for reason, counter := range value.(*callerDenials).denied {
 		m.removed.denied[reason].Add(counter.Load())
 	}
-	m.removed.dryRun.Add(value.(*callerCounts).dryRun.Load())
+	m.removed.dryRun.Add(value.(*callerDenials).dryRun.Load())
 	m.accounts.Range(func(_, value any) bool {
 		a := value.(*accountCounts)
 		if counts, had := a.requests.LoadAndDelete(name); had {
@@ -39,13 +40,13 @@ func (m *Metrics) DeleteCaller(name string) {
 }
 
 // knownCaller returns a caller that AddCaller has added, or else NoCaller, and its counts.
-func (m *Metrics) knownCaller(name string) (label string, counts *callerCounts) {
+func (m *Metrics) knownCaller(name string) (label string, counts *callerDenials) {
 	value, known := m.callers.Load(name)
 	if !known {
 		name = NoCaller
 		value, _ = m.callers.Load(name)
 	}
-	return name, value.(*callerCounts)
+	return name, value.(*callerDenials)
 }
 
 // requestCountsOf returns the counts of a caller's requests with an account. They are created with its first request: most callers
@@ -70,8 +71,8 @@ func (m *Metrics) Denied() (byReason map[string]uint64, dryRun uint64) {
 	byReason, dryRun = map[string]uint64{}, m.removed.dryRun.Load()
 	addCounters(byReason, m.removed.denied)
 	m.callers.Range(func(_, value any) bool {
-		addCounters(byReason, value.(*callerCounts).denied)
-		dryRun += value.(*callerCounts).dryRun.Load()
+		addCounters(byReason, value.(*callerDenials).denied)
+		dryRun += value.(*callerDenials).dryRun.Load()
 		return true
 	})
 	return byReason, dryRun

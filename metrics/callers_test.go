@@ -64,8 +64,8 @@ func TestDeletedCallerStaysInTheSums(t *testing.T) {
 	m.DeleteCaller("shop")
 	m.DeleteCaller("shop")
 	m.DeleteCaller("no-such")
-	if got := m.Counts()["default"]; got.Requests() != 3 || got[CountRefused] != 3 {
-		t.Errorf("Counts: got %d requests, %d refused, want 3 and 3", got.Requests(), got[CountRefused])
+	if got := m.Counts()["default"]; got.Requests() != 3 || got[CountLocal4xx] != 3 {
+		t.Errorf("Counts: got %d requests, %d refused, want 3 and 3", got.Requests(), got[CountLocal4xx])
 	}
 	if byReason, dryRun := m.Denied(); byReason["rule"] != 3 || dryRun != 3 {
 		t.Errorf("Denied: got %v, %d, want 3 and 3", byReason, dryRun)

@@ -64,7 +64,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		"Requests that the allow list does not include, and that were forwarded because BROKER_ALLOW_MODE is warn. Once the apps have done all of their work without a rise, the allow list can be enforced.",
 		withCaller("caller")...)
 	c.callers.Range(func(key, value any) bool {
-		name, counts := key.(string), value.(*callerCounts)
+		name, counts := key.(string), value.(*callerDenials)
 		dryRun(float64(counts.dryRun.Load()), withCaller(name)...)
 		for reason, count := range counts.denied {
 			denied(float64(count.Load()), withCaller(name, reason)...)

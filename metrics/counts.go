@@ -7,20 +7,20 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// methods has the values of the label method, the last one for all others: a method may be any token, and each would be a
+// methodLabels has the values of the label method, the last one for all others: a method may be any token, and each would be a
 // series for ever.
-var methods = [...]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "other"}
+var methodLabels = [...]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "other"}
 
-// statusCounts counts requests by method and status. It allocates 800 bytes for each class of status that a method has had.
-type statusCounts [len(methods)][6]atomic.Pointer[[100]atomic.Uint64]
+// methodStatusCounts counts requests by method and status. It allocates 800 bytes for each class of status that a method has had.
+type methodStatusCounts [len(methodLabels)][6]atomic.Pointer[[100]atomic.Uint64]
 
 // add counts a request. A number that is no HTTP status code counts as 0.
-func (c *statusCounts) add(method string, status int) {
+func (c *methodStatusCounts) add(method string, status int) {
 	if status < 100 || status > 599 {
 		status = 0
 	}
 	row := 0
-	for row < len(methods)-1 && methods[row] != method {
+	for row < len(methodLabels)-1 && methodLabels[row] != method {
 		row++
 	}
 	class := &c[row][status/100]
@@ -32,13 +32,13 @@ func (c *statusCounts) add(method string, status int) {
 
 // requestCounts has the counts of one caller's requests with one account.
 type requestCounts struct {
-	local, others statusCounts // answered by the broker; answered by the API, or not at all
+	local, others methodStatusCounts // answered by the broker; answered by the API, or not at all
 }
 
 // each calls visit for each method and status with at least one request.
 func (r *requestCounts) each(visit func(method string, status int, local, others uint64)) {
 	none := new([100]atomic.Uint64)
-	for row, method := range methods {
+	for row, method := range methodLabels {
 		for class := range r.local[row] {
 			local, others := r.local[row][class].Load(), r.others[row][class].Load()
 			if local == nil && others == nil {
@@ -59,17 +59,17 @@ type Counter int
 
 // The counters. Each request is counted by one of the first five.
 const (
-	CountSuccess      Counter = iota // 1xx and 2xx
-	CountRedirect                    // 3xx
-	CountClientError                 // 4xx without 499
-	CountServerError                 // 5xx, and numbers that are no status
-	CountClientClosed                // 499
-	CountLocal                       // answered by the broker
-	CountRefused                     // answered by the broker with 4xx
-	CountUnauthorized                // answered by the API with 401 or 403
-	CountRateLimited                 // answered by the API with 429
-	// CountUpstreamErrors counts how many of CountUpstreamRequests the API answered with 5xx, or not at all.
-	CountUpstreamErrors
+	CountSuccess           Counter = iota // 1xx and 2xx
+	CountRedirect                         // 3xx
+	CountClientError                      // 4xx without 499
+	CountServerError                      // 5xx, and numbers that are no status
+	CountClientClosed                     // 499
+	CountLocal                            // answered by the broker
+	CountLocal4xx                         // answered by the broker with 4xx
+	CountUpstream401And403                // answered by the API with 401 or 403
+	CountUpstream429                      // answered by the API with 429
+	// CountUpstream5xxOrNoAnswer counts how many of CountUpstreamRequests the API answered with 5xx, or not at all.
+	CountUpstream5xxOrNoAnswer
 	CountUpstreamRequests    // sent to the API
 	CountUpstreamNanoseconds // the sum of the times that they took
 	numCounters
@@ -134,17 +134,17 @@ func (r *requestCounts) counts() (c Counts) {
 		c[CountLocal] += local
 		switch {
 		case status == 401 || status == 403:
-			c[CountUnauthorized] += others
+			c[CountUpstream401And403] += others
 		case status == 429:
-			c[CountRateLimited] += others
+			c[CountUpstream429] += others
 		case status >= 500:
-			c[CountUpstreamErrors] += others
+			c[CountUpstream5xxOrNoAnswer] += others
 		}
 		switch {
 		case status >= 400 && status < 500:
-			c[CountRefused] += local
+			c[CountLocal4xx] += local
 		case status == 502 || status == 504:
-			c[CountUpstreamErrors] += local
+			c[CountUpstream5xxOrNoAnswer] += local
 		}
 	})
 	return c

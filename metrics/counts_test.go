@@ -23,13 +23,13 @@ func TestCountsAgreeWithSeries(t *testing.T) {
 	m.Observe(Request{Account: "unknown", Status: 421, Local: true})
 	want := Counts{
 		CountSuccess: 4, CountRedirect: 2, CountClientError: 7, CountServerError: 6, CountClientClosed: 2,
-		CountLocal: 6, CountRefused: 2, CountUnauthorized: 2, CountRateLimited: 1, CountUpstreamErrors: 4, CountUpstreamRequests: 15, CountUpstreamNanoseconds: 17e9,
+		CountLocal: 6, CountLocal4xx: 2, CountUpstream401And403: 2, CountUpstream429: 1, CountUpstream5xxOrNoAnswer: 4, CountUpstreamRequests: 15, CountUpstreamNanoseconds: 17e9,
 	}
 	got := m.Counts()
 	if got["default"] != want || got["default"].Requests() != 21 || len(got) != 2 {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if want := (Counts{CountClientError: 1, CountLocal: 1, CountRefused: 1}); got[NoAccount] != want {
+	if want := (Counts{CountClientError: 1, CountLocal: 1, CountLocal4xx: 1}); got[NoAccount] != want {
 		t.Errorf("without an account: got %v, want %v", got[NoAccount], want)
 	}
 	checkLines(t, m,

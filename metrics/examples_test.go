@@ -173,7 +173,7 @@ func TestDashboardExplainsReasons(t *testing.T) {
 // TestMetricsPageHasEveryMethod: the label method has a closed list of values, but not a series for each from the start.
 func TestMetricsPageHasEveryMethod(t *testing.T) {
 	t.Parallel()
-	want := "| `method` | `" + strings.Join(methods[:len(methods)-1], "`, `") + "`, or `" + methods[len(methods)-1] + "` |"
+	want := "| `method` | `" + strings.Join(methodLabels[:len(methodLabels)-1], "`, `") + "`, or `" + methodLabels[len(methodLabels)-1] + "` |"
 	if !strings.Contains(string(readFile(t, metricsPage)), want) {
 		t.Errorf("got no line %s in %s", want, metricsPage)
 	}

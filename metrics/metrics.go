@@ -45,10 +45,10 @@ type Metrics struct {
 	upstreamDuration *prometheus.HistogramVec
 	passedThrough    map[string]*atomic.Uint64 // by outcome
 	droppedFields    atomic.Uint64
-	accounts         sync.Map     // of *accountCounts by name
-	callers          sync.Map     // of *callerCounts by name
-	mu               sync.Mutex   // held while a caller is deleted, and while it gets counts for an account
-	removed          callerCounts // of callers that were deleted
+	accounts         sync.Map      // of *accountCounts by name
+	callers          sync.Map      // of *callerDenials by name
+	mu               sync.Mutex    // held while a caller is deleted, and while it gets counts for an account
+	removed          callerDenials // of callers that were deleted
 }
 
 // New returns Metrics with its own registry: nothing is registered globally.
@@ -63,7 +63,7 @@ func New(config Config) *Metrics {
 		upstreamDuration: newHistogram("upstream_duration_seconds",
 			"Time from sending a request to the API until its response header arrives. A rise means that the API is slow."),
 		passedThrough: newCounters(config.PassOutcomes),
-		removed:       callerCounts{denied: newCounters(config.DenialReasons)},
+		removed:       callerDenials{denied: newCounters(config.DenialReasons)},
 	}
 	m.AddCaller(NoCaller)
 	m.AddAccount(NoAccount)
@@ -86,9 +86,9 @@ func New(config Config) *Metrics {
 }
 
 // newCounters returns a counter for each value of a label, so that its series starts at 0 and rates include the first increase.
-func newCounters(values []string) map[string]*atomic.Uint64 {
+func newCounters(labelValues []string) map[string]*atomic.Uint64 {
 	counters := map[string]*atomic.Uint64{}
-	for _, value := range values {
+	for _, value := range labelValues {
 		counters[value] = new(atomic.Uint64)
 	}
 	return counters

@@ -163,7 +163,7 @@ func (x *exchange) rewriteWhole(gzipped bool) {
 	text := body
 	if gzipped {
 		var ok bool
-		if text, ok = linkrewrite.Gunzip(body); !ok { // longer than it looks, or not gzip
+		if text, ok = linkrewrite.GunzipSmall(body); !ok { // longer than it looks, or not gzip
 			x.rewriteStream(bytes.NewReader(body), gzipped)
 			return
 		}
@@ -182,7 +182,7 @@ func (x *exchange) rewriteStream(body io.Reader, gzipped bool) {
 	adaptFieldsToRewrittenBody(&x.w.Fields)
 	x.w.WriteHead(x.response.Status, x.response.Reason, -1)
 	if gzipped {
-		unzipped := linkrewrite.NewGunzipReader(body)
+		unzipped := linkrewrite.NewLenientGunzipReader(body)
 		defer func() { _ = unzipped.Close() }()
 		body = unzipped
 	}

@@ -86,7 +86,7 @@ func cutBeforePath(text string) (before, pathAndQuery string) {
 }
 
 // placeholderToken returns the placeholder token of a request. Some apps send a field twice; fields that differ name no account.
-func placeholderToken(fields http1.Fields) (placeholder tokenendpoint.Token, ok bool) {
+func placeholderToken(fields http1.Fields) (placeholder tokenendpoint.PlaceholderToken, ok bool) {
 	authorization := fields.Get("Authorization")
 	for value := range fields.Lines("Authorization") {
 		if value != authorization {
@@ -94,5 +94,5 @@ func placeholderToken(fields http1.Fields) (placeholder tokenendpoint.Token, ok 
 		}
 	}
 	token, _ := access.BearerToken(authorization)
-	return tokenendpoint.Parse(token)
+	return tokenendpoint.ParsePlaceholderToken(token)
 }

@@ -27,7 +27,7 @@ func (x *exchange) serveToken() {
 	}
 	if callers, known := x.proxy.config.Policy.Callers, x.caller; callers != nil {
 		bearer, _ := access.BearerToken(authorization)
-		other := callers.WithKey(tokenendpoint.AccessKey(bearer))
+		other := callers.WithKey(tokenendpoint.AccessKeyOrToken(bearer))
 		request.CheckSecret = func(secret string) (key string, ok bool) {
 			owner := callers.WithKey(secret)
 			if known != nil { // it sends its key with each request, or has a certificate, and may have any client secret of its own

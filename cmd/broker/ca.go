@@ -32,7 +32,7 @@ func caCommand(_ context.Context, i invocation) error {
 		return i.printProblems([]config.Error{{Variable: "BROKER_INTERCEPT_CA_DIR", Message: err.Error()}})
 	}
 	if *bundle {
-		text, err := localca.Bundle(ca.CertificatePEM(), config.EnvironToMap(i.environ)["SSL_CERT_FILE"])
+		text, err := localca.BundleWithSystemCAs(ca.CertificatePEM(), config.EnvironToMap(i.environ)["SSL_CERT_FILE"])
 		_, _ = i.stdout.Write(text)
 		return err
 	}

@@ -42,13 +42,13 @@ func (c *childEnv) useProxy(proxy net.Addr, dir string) error {
 	if err != nil {
 		return err
 	}
-	bundle, err := localca.Bundle(certificate, c.get("SSL_CERT_FILE"))
+	bundle, err := localca.BundleWithSystemCAs(certificate, c.get("SSL_CERT_FILE"))
 	if err != nil {
 		return err
 	}
 	for name, content := range map[string][]byte{
 		"bundle.pem":     bundle,
-		"truststore.jks": localca.TrustStore(bundle),
+		"truststore.jks": localca.JavaTrustStore(bundle),
 		"php.ini":        fmt.Appendf(nil, "curl.cainfo = %q\nopenssl.cafile = %[1]q\n", path("bundle.pem")),
 	} {
 		if err := os.WriteFile(path(name), content, 0o600); err != nil {
@@ -71,6 +71,6 @@ func (c *childEnv) useProxy(proxy net.Addr, dir string) error {
 	// PHP's curl reads none of these. With an empty element, PHP reads its own directory too.
 	c.set(c.get("PHP_INI_SCAN_DIR")+string(filepath.ListSeparator)+dir, "PHP_INI_SCAN_DIR")
 	c.set(strings.TrimSpace(fmt.Sprintf("%s -Djavax.net.ssl.trustStore=\"%s\" -Djavax.net.ssl.trustStoreType=JKS -Djavax.net.ssl.trustStorePassword=%s -Dhttps.proxyHost=%s -Dhttps.proxyPort=%s",
-		c.get("JAVA_TOOL_OPTIONS"), path("truststore.jks"), localca.TrustStorePassword, host, port)), "JAVA_TOOL_OPTIONS")
+		c.get("JAVA_TOOL_OPTIONS"), path("truststore.jks"), localca.JavaTrustStorePassword, host, port)), "JAVA_TOOL_OPTIONS")
 	return nil
 }

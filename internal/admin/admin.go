@@ -62,7 +62,7 @@ type Handler struct {
 	config   Config
 	mux      http.ServeMux
 	history  history
-	failures failures
+	failures recentFailedRequests
 }
 
 // New returns a Handler.
@@ -116,9 +116,9 @@ func (h *Handler) ObserveRefresh(event tokensource.RefreshEvent) {
 	h.history.recordRefresh(event, time.Now())
 }
 
-// ObserveFailure records a request that was refused or failed. It sets the time and the count, and explains what failed if the
-// reason is empty.
-func (h *Handler) ObserveFailure(failure Failure) { h.failures.record(failure, time.Now()) }
+// ObserveFailedRequest records a request that was refused or failed. It sets the time and the count, and explains what failed if
+// the reason is empty.
+func (h *Handler) ObserveFailedRequest(failure FailedRequest) { h.failures.record(failure, time.Now()) }
 
 // securityHeaders are set on every response. If a text from a peer ever reached the page as HTML, it could neither run nor load
 // anything. Other pages can neither frame, open nor embed the page.

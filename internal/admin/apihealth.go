@@ -17,21 +17,21 @@ const codeAPIErrors = "api-errors"
 
 // diagnoseAPI returns the API's worst problem in the last five minutes, if it had one. If the API fails, the last such failure says
 // why.
-func (t traffic) diagnoseAPI(failures []Failure) []Diagnosis {
+func (t traffic) diagnoseAPI(failures []FailedRequest) []Diagnosis {
 	for _, problem := range []struct {
-		share
+		recentShare
 		Diagnosis
 	}{
-		{t.share(metrics.CountUpstreamErrors, sentToAPI), Diagnosis{
+		{t.share(metrics.CountUpstream5xxOrNoAnswer, sentToAPI), Diagnosis{
 			Cause: CauseAPI, Code: codeAPIErrors, Summary: "The API returns errors, or does not answer.",
 			Advice: "The API's own responses pass through unchanged. If it cannot be reached, the broker's response says why, in detail. " +
 				"If this lasts, check the eTrusted status page, this machine's connection to the API, and ETRUSTED_API_URL.",
 		}},
-		{t.share(metrics.CountRateLimited, sentToAPI), Diagnosis{
+		{t.share(metrics.CountUpstream429, sentToAPI), Diagnosis{
 			Cause: CauseApp, Code: "api-rate-limit", Summary: "The API refuses requests with 429: there are too many.",
 			Advice: "Send fewer requests, and wait as long as Retry-After says; or ask eTrusted about your limits. Other programs with the same credentials count too.",
 		}},
-		{t.share(metrics.CountUnauthorized, sentToAPI), Diagnosis{
+		{t.share(metrics.CountUpstream401And403, sentToAPI), Diagnosis{
 			Cause: CauseCredentials, Code: "api-unauthorized", Summary: "The API refuses requests with 401 or 403.",
 			Advice: "The client lacks a right for these requests: see the roles that etrusted-broker check prints. Or the token is for another " +
 				"API: check ETRUSTED_AUDIENCE, and that ETRUSTED_TOKEN_URL and ETRUSTED_API_URL belong together.",
@@ -49,7 +49,7 @@ func (t traffic) diagnoseAPI(failures []Failure) []Diagnosis {
 			problem.State = BrokerDown
 		}
 		problem.Detail = fmt.Sprintf("This affected %d of %d requests in the last 5 minutes.", problem.part, problem.all)
-		last := slices.IndexFunc(failures, func(f Failure) bool {
+		last := slices.IndexFunc(failures, func(f FailedRequest) bool {
 			return !f.Local && f.Status >= 500 || f.Local && (f.Status == http.StatusBadGateway || f.Status == http.StatusGatewayTimeout)
 		})
 		if problem.Code == codeAPIErrors && last >= 0 {

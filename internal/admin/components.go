@@ -54,10 +54,10 @@ func (h *Handler) components(accounts []Account, recent traffic, now time.Time) 
 }
 
 // worstComponent returns the component of the account for which it is worst. If it does not fail for all, that is a warning.
-func worstComponent(accounts []Account, of func(Account) Component) Component {
+func worstComponent(accounts []Account, componentOf func(Account) Component) Component {
 	worst, affected := Component{State: ComponentUnknown, Summary: "No account is configured."}, 0
 	for _, account := range accounts {
-		switch one := of(account); {
+		switch one := componentOf(account); {
 		case affected == 0, componentSeverity[one.State] > componentSeverity[worst.State]:
 			worst, affected = one, 1
 		case one == worst:
@@ -75,7 +75,7 @@ func loginServerComponent(account Account) Component {
 	switch {
 	case account.Code == tokensource.CodeCredentialsUnreadable:
 		return Component{State: ComponentUnknown, Summary: "It was not asked: the credentials cannot be read."}
-	case account.State == AccountRejected:
+	case account.State == AccountBadCredentials:
 		return Component{State: ComponentFailing, Summary: "It rejects the credentials."}
 	case account.LastError != nil:
 		return Component{State: ComponentFailing, Summary: "It issues no token."}

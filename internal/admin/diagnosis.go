@@ -71,7 +71,7 @@ func diagnose(status Status, t traffic) Diagnosis {
 // severity orders accounts that need attention. No token is worse than a valid one; rejected credentials, which need a fix,
 // are worse than an outage, which may end; least severe is a token that is still refreshed, with the old credentials.
 func (a Account) severity() int {
-	severity := map[AccountState]int{AccountRejected: 1, AccountReloadFailing: -1}[a.State]
+	severity := map[AccountState]int{AccountBadCredentials: 1, AccountReloadFailing: -1}[a.State]
 	if !a.TokenValid {
 		severity += 2
 	}
@@ -128,16 +128,16 @@ func diagnoseTokens(status Status) []Diagnosis {
 }
 
 // affectedAccounts names the accounts if not all are affected.
-func affectedAccounts(accounts, sameProblem int, worst Account) string {
+func affectedAccounts(accountCount, affectedCount int, worst Account) string {
 	switch {
-	case accounts == 1:
+	case accountCount == 1:
 		return ""
-	case sameProblem == accounts:
+	case affectedCount == accountCount:
 		return " of all accounts"
-	case sameProblem == 1:
+	case affectedCount == 1:
 		return " of the account " + worst.Account
 	default:
-		return fmt.Sprintf(" of %d of %d accounts", sameProblem, accounts)
+		return fmt.Sprintf(" of %d of %d accounts", affectedCount, accountCount)
 	}
 }
 
@@ -148,9 +148,9 @@ var causeTexts = map[Cause]string{
 }
 
 // diagnoseRefusals reports that the broker refuses many requests. The last one stands for all of them.
-func (t traffic) diagnoseRefusals(failures []Failure) []Diagnosis {
-	refused := t.share(metrics.CountRefused, metrics.Counts.Requests)
-	i := slices.IndexFunc(failures, func(f Failure) bool { return f.Local && f.Status < 500 })
+func (t traffic) diagnoseRefusals(failures []FailedRequest) []Diagnosis {
+	refused := t.share(metrics.CountLocal4xx, metrics.Counts.Requests)
+	i := slices.IndexFunc(failures, func(f FailedRequest) bool { return f.Local && f.Status < 500 })
 	if !refused.needsAttention() || i < 0 {
 		return nil
 	}
@@ -163,12 +163,12 @@ func (t traffic) diagnoseRefusals(failures []Failure) []Diagnosis {
 
 // diagnoseCallers describes what is wrong with the files of callers: a caller may be refused, or keep rights that it should not
 // have any more.
-func diagnoseCallers(problems []string) []Diagnosis {
-	if len(problems) == 0 {
+func diagnoseCallers(fileProblems []string) []Diagnosis {
+	if len(fileProblems) == 0 {
 		return nil
 	}
-	detail := sentence(problems[0])
-	if more := len(problems) - 1; more > 0 {
+	detail := sentence(fileProblems[0])
+	if more := len(fileProblems) - 1; more > 0 {
 		detail += fmt.Sprintf(" More such problems: %d.", more)
 	}
 	return []Diagnosis{{

@@ -87,15 +87,15 @@ func TestDescribesAccountStates(t *testing.T) {
 		{"expired during suspend", func() tokensource.Snapshot { return suspended("default") }, "default", admin.AccountStarting, admin.CauseNone, "", refetching},
 		{"failing", func() tokensource.Snapshot { return failing("default", unavailable) }, "environment", admin.AccountRefreshFailing, admin.CauseLoginServer, noToken, aging},
 		{"invalid response from the default URL", func() tokensource.Snapshot { return failing("default", nonsense) }, "default", admin.AccountRefreshFailing, admin.CauseLoginServer, noToken, aging},
-		{"outage", func() tokensource.Snapshot { return without(failing("default", unavailable)) }, "environment", admin.AccountOutage, admin.CauseLoginServer, noToken, none},
-		{"invalid response from a configured URL", func() tokensource.Snapshot { return without(failing("default", nonsense)) }, "environment", admin.AccountOutage, admin.CauseConfiguration, noToken, none},
+		{"outage", func() tokensource.Snapshot { return without(failing("default", unavailable)) }, "environment", admin.AccountNoTokenOutage, admin.CauseLoginServer, noToken, none},
+		{"invalid response from a configured URL", func() tokensource.Snapshot { return without(failing("default", nonsense)) }, "environment", admin.AccountNoTokenOutage, admin.CauseConfiguration, noToken, none},
 		{"refused scopes", func() tokensource.Snapshot {
 			snapshot := failing("default", rejected)
 			snapshot.LastFailure.Parameters = true
 			return snapshot
-		}, "default", admin.AccountRejected, admin.CauseConfiguration, badKey, aging},
-		{"rejected", func() tokensource.Snapshot { return without(failing("default", rejected)) }, "default", admin.AccountRejected, admin.CauseCredentials, badKey, none},
-		{"rejected, token still valid", func() tokensource.Snapshot { return failing("default", rejected) }, "default", admin.AccountRejected, admin.CauseCredentials, badKey, aging},
+		}, "default", admin.AccountBadCredentials, admin.CauseConfiguration, badKey, aging},
+		{"rejected", func() tokensource.Snapshot { return without(failing("default", rejected)) }, "default", admin.AccountBadCredentials, admin.CauseCredentials, badKey, none},
+		{"rejected, token still valid", func() tokensource.Snapshot { return failing("default", rejected) }, "default", admin.AccountBadCredentials, admin.CauseCredentials, badKey, aging},
 		{"new credentials rejected", func() tokensource.Snapshot { return stale("default", tokensource.ReloadRejected) }, "default", admin.AccountReloadFailing, admin.CauseCredentials, rotation, unused},
 		{"new credentials unreadable", func() tokensource.Snapshot { return stale("default", tokensource.ReloadUnreadable) }, "default", admin.AccountReloadFailing, admin.CauseCredentials, rotation, unused},
 		{"changed during an outage", func() tokensource.Snapshot { return stale("default", tokensource.ReloadPostponed) }, "default", admin.AccountReloadFailing, admin.CauseLoginServer, rotation, unused},
@@ -290,10 +290,10 @@ func TestVerdictWeighsRequests(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := config(healthy("default"))
 				h := run(t, c)
-				h.ObserveFailure(admin.Failure{Status: 421, Local: true, Code: "another", Reason: "another one"})
-				h.ObserveFailure(admin.Failure{Status: 421, Local: true, Code: "wrong-host", Reason: "the host is wrong", Hint: "Use another."})
-				h.ObserveFailure(admin.Failure{Status: 502, Local: true, Code: "connection-refused", Reason: "the API is down"})
-				h.ObserveFailure(admin.Failure{Status: 404})
+				h.ObserveFailedRequest(admin.FailedRequest{Status: 421, Local: true, Code: "another", Reason: "another one"})
+				h.ObserveFailedRequest(admin.FailedRequest{Status: 421, Local: true, Code: "wrong-host", Reason: "the host is wrong", Hint: "Use another."})
+				h.ObserveFailedRequest(admin.FailedRequest{Status: 502, Local: true, Code: "connection-refused", Reason: "the API is down"})
+				h.ObserveFailedRequest(admin.FailedRequest{Status: 404})
 				test.events(c.Metrics)
 				synctest.Wait()
 				got := statusFor(t, h)

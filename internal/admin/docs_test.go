@@ -19,7 +19,7 @@ var documented = map[string]reflect.Type{
 	"components":         reflect.TypeFor[admin.Component](),
 	"usage":              reflect.TypeFor[admin.ConnectionInfo](),
 	"callers":            reflect.TypeFor[admin.Caller](),
-	"failures":           reflect.TypeFor[admin.Failure](),
+	"failures":           reflect.TypeFor[admin.FailedRequest](),
 	"traffic":            reflect.TypeFor[admin.TrafficMinute](),
 	"accounts":           reflect.TypeFor[admin.Account](),
 	"last_hour":          reflect.TypeFor[admin.RefreshMinute](),
@@ -27,10 +27,10 @@ var documented = map[string]reflect.Type{
 	"shared":             reflect.TypeFor[admin.SharedToken](),
 	"last_error":         reflect.TypeFor[admin.TokenProblem](),
 	"unused_credentials": reflect.TypeFor[admin.TokenProblem](),
-	"requests":           reflect.TypeFor[admin.Window](),
+	"requests":           reflect.TypeFor[admin.WindowCounts](),
 	"operations":         reflect.TypeFor[admin.Operation](),
 	"allow_list":         reflect.TypeFor[admin.SuggestedAllowList](),
-	"allow_list.callers": reflect.TypeFor[admin.CallerAllowList](),
+	"allow_list.callers": reflect.TypeFor[admin.SuggestedCallerAllowList](),
 	"configuration":      reflect.TypeFor[admin.Setting](),
 }
 

@@ -9,8 +9,8 @@ import (
 	"etrusted-broker/internal/printable"
 )
 
-// Failure is a request that the broker refused, or that failed.
-type Failure struct {
+// FailedRequest is a request that the broker refused, or that failed.
+type FailedRequest struct {
 	At time.Time `json:"at"`
 	// Count is the number of such requests: same method, path, status and code. At is the time of the last one.
 	Count   uint64 `json:"count"`
@@ -28,14 +28,15 @@ type Failure struct {
 	Hint string `json:"hint,omitempty"`
 }
 
-// failures has the last 20 failed requests, oldest first: at most some 20 kB, because everything that a client chooses is cut.
-type failures struct {
+// recentFailedRequests has the last 20 failed requests, oldest first: at most some 20 kB, because everything that a client chooses
+// is cut.
+type recentFailedRequests struct {
 	mu   sync.Mutex
-	last []Failure
+	last []FailedRequest
 }
 
 // record adds a failure. An app that repeats the same request has one entry.
-func (f *failures) record(failure Failure, now time.Time) {
+func (f *recentFailedRequests) record(failure FailedRequest, now time.Time) {
 	failure.At, failure.Count = now.UTC(), 1
 	// Copies, because both are part of the string that has the whole header, with the query and the app's credentials.
 	failure.Method = strings.Clone(printable.Escape(failure.Method, 16))
@@ -45,7 +46,7 @@ func (f *failures) record(failure Failure, now time.Time) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	same := slices.IndexFunc(f.last, func(other Failure) bool {
+	same := slices.IndexFunc(f.last, func(other FailedRequest) bool {
 		return other.Method == failure.Method && other.Path == failure.Path && other.Status == failure.Status &&
 			other.Code == failure.Code && other.Account == failure.Account && other.Caller == failure.Caller
 	})
@@ -58,16 +59,16 @@ func (f *failures) record(failure Failure, now time.Time) {
 }
 
 // newestFirst returns a copy of the failures.
-func (f *failures) newestFirst() []Failure {
+func (f *recentFailedRequests) newestFirst() []FailedRequest {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	all := append([]Failure{}, f.last...)
+	all := append([]FailedRequest{}, f.last...)
 	slices.Reverse(all)
 	return all
 }
 
 // explain returns reason and hint of a failure that no problem of the broker describes.
-func explain(failure Failure) (reason, hint string) {
+func explain(failure FailedRequest) (reason, hint string) {
 	switch {
 	case failure.Status == 499:
 		return "the app disconnected before the response", "Compare the app's timeout with the time that the API takes."

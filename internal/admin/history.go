@@ -20,7 +20,7 @@ const (
 // history remembers earlier values of the counters and states. Its memory is bounded for each account.
 type history struct {
 	mu        sync.Mutex
-	samples   []sample                   // oldest first
+	samples   []countsSample             // oldest first
 	traffic   []TrafficMinute            // of the last hour, oldest first
 	refreshes map[string][]RefreshMinute // by account, oldest first
 	states    map[stateKey]stateSince
@@ -34,15 +34,15 @@ type stateSince struct {
 	since time.Time
 }
 
-// sample has the counts of each account at one moment.
-type sample struct {
+// countsSample has the counts of each account at one moment.
+type countsSample struct {
 	at     time.Time
 	counts map[string]metrics.Counts
 }
 
 func newHistory(now time.Time) history {
 	return history{
-		samples:   []sample{{at: now}},
+		samples:   []countsSample{{at: now}},
 		refreshes: map[string][]RefreshMinute{},
 		states:    map[stateKey]stateSince{},
 	}
@@ -53,7 +53,7 @@ func (h *history) sample(now time.Time, counts map[string]metrics.Counts) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.countTraffic(periodSince(h.samples[len(h.samples)-1], now, counts).counts[allAccounts], now)
-	h.samples = append(h.samples, sample{now, counts})
+	h.samples = append(h.samples, countsSample{now, counts})
 	h.samples = slices.Delete(h.samples, 0, max(0, len(h.samples)-maxSamples))
 	removed := func(account string) bool {
 		_, exists := counts[account]
@@ -64,7 +64,7 @@ func (h *history) sample(now time.Time, counts map[string]metrics.Counts) {
 }
 
 // before returns the latest sample that is at least window old, or else the first one.
-func (h *history) before(now time.Time, window time.Duration) sample {
+func (h *history) before(now time.Time, window time.Duration) countsSample {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	from := h.samples[0]

@@ -25,8 +25,8 @@ func TestDropsMinutesInFuture(t *testing.T) {
 func TestFailuresKeepNoHeader(t *testing.T) {
 	t.Parallel()
 	header := "GET /reviews?secret=1"
-	var f failures
-	f.record(Failure{Method: header[:3], Path: header[4:12], Status: 404}, time.Now())
+	var f recentFailedRequests
+	f.record(FailedRequest{Method: header[:3], Path: header[4:12], Status: 404}, time.Now())
 	for kept, original := range map[string]string{f.last[0].Method: header[:3], f.last[0].Path: header[4:12]} {
 		if kept != original || unsafe.StringData(kept) == unsafe.StringData(original) {
 			t.Errorf("got %q in the header's memory, want a copy of %q", kept, original)

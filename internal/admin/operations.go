@@ -38,13 +38,13 @@ type SuggestedAllowList struct {
 	// Line is the BROKER_ALLOW that allows all operations; absent without any.
 	Line string `json:"line,omitempty"`
 	// Callers has the same for each caller; absent if callers are not distinguished.
-	Callers []CallerAllowList `json:"callers,omitempty"`
+	Callers []SuggestedCallerAllowList `json:"callers,omitempty"`
 	// Evicted counts operations that made room for others: Line may lack them.
 	Evicted uint64 `json:"evicted"`
 }
 
-// CallerAllowList is what one caller needs.
-type CallerAllowList struct {
+// SuggestedCallerAllowList is what one caller needs.
+type SuggestedCallerAllowList struct {
 	Caller   string `json:"caller"`
 	Patterns string `json:"patterns"` // for the caller's allow file, comma-separated
 }
@@ -54,7 +54,7 @@ func (h *Handler) operations() ([]Operation, SuggestedAllowList) {
 	counted, evicted := h.config.Operations.All()
 	list := SuggestedAllowList{Mode: h.config.AllowMode, Evicted: evicted}
 	if len(counted) > 0 {
-		list.Line = "BROKER_ALLOW=" + strings.Join(operations.Patterns(counted), ", ")
+		list.Line = "BROKER_ALLOW=" + strings.Join(operations.AllowPatterns(counted), ", ")
 	}
 	all, byCaller := []Operation{}, map[string][]operations.Operation{}
 	for _, one := range counted {
@@ -63,7 +63,7 @@ func (h *Handler) operations() ([]Operation, SuggestedAllowList) {
 	}
 	delete(byCaller, "")
 	for _, caller := range slices.Sorted(maps.Keys(byCaller)) {
-		list.Callers = append(list.Callers, CallerAllowList{caller, strings.Join(operations.Patterns(byCaller[caller]), ", ")})
+		list.Callers = append(list.Callers, SuggestedCallerAllowList{caller, strings.Join(operations.AllowPatterns(byCaller[caller]), ", ")})
 	}
 	return all, list
 }

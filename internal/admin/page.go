@@ -14,7 +14,7 @@ var (
 	//go:embed page.js
 	pageJS string
 	//go:embed icon.svg
-	icon string
+	iconSVG string
 )
 
 // pageFiles are the status page and what it loads, all of them static: page.js fills it from /status.json. The page links to
@@ -23,7 +23,7 @@ var pageFiles = map[string]struct{ contentType, content string }{
 	"/{$}":                {"text/html; charset=utf-8", pageHTML},
 	"/page.css":           {"text/css; charset=utf-8", pageCSS},
 	"/page.js":            {"text/javascript; charset=utf-8", pageJS},
-	"/icon.svg":           {"image/svg+xml", icon},
+	"/icon.svg":           {"image/svg+xml", iconSVG},
 	"/troubleshooting.md": {plainText, docs.Troubleshooting},
 }
 

@@ -70,7 +70,7 @@ func TestPageIsStatic(t *testing.T) {
 	hostile := failed("<script>", "<script>alert(1)</script>")
 	for _, path := range []string{"/", "/page.js", "/page.css", "/icon.svg"} {
 		h := admin.New(config(hostile))
-		h.ObserveFailure(admin.Failure{Method: "GET", Path: "/<img>", Status: 404})
+		h.ObserveFailedRequest(admin.FailedRequest{Method: "GET", Path: "/<img>", Status: 404})
 		if got, want := ask(h, "GET", path).Body.String(), file(path); got != want {
 			t.Errorf("%s: got %q, want the same as without accounts", path, got)
 		}
@@ -91,7 +91,7 @@ func TestScriptNeverParsesMarkup(t *testing.T) {
 func TestScriptUsesExistingNames(t *testing.T) {
 	t.Parallel()
 	for object, described := range map[string]reflect.Type{
-		"status": reflect.TypeFor[admin.Status](), "account": reflect.TypeFor[admin.Account](), "failure": reflect.TypeFor[admin.Failure](),
+		"status": reflect.TypeFor[admin.Status](), "account": reflect.TypeFor[admin.Account](), "failure": reflect.TypeFor[admin.FailedRequest](),
 		"setting": reflect.TypeFor[admin.Setting](), "component": reflect.TypeFor[admin.Component](),
 	} {
 		names := regexp.MustCompile(`\b`+object+`\.(\w+)`).FindAllStringSubmatch(strings.ReplaceAll(file("/page.js"), "status.json", ""), -1)
@@ -109,7 +109,7 @@ func TestScriptUsesExistingNames(t *testing.T) {
 // TestScriptHasEveryLabel: the page has a text for each member of a closed set.
 func TestScriptHasEveryLabel(t *testing.T) {
 	t.Parallel()
-	sets := map[string][]string{"causes": toStrings(admin.Causes), "states": toStrings(admin.AccountStates), "counts": jsonNames(reflect.TypeFor[admin.Window]())[1:]}
+	sets := map[string][]string{"causes": toStrings(admin.Causes), "states": toStrings(admin.AccountStates), "counts": jsonNames(reflect.TypeFor[admin.WindowCounts]())[1:]}
 	for _, reason := range access.Reasons {
 		sets["denied"] = append(sets["denied"], string(reason))
 	}

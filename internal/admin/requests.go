@@ -9,13 +9,13 @@ import (
 
 // RequestCounts has the counts of completed requests.
 type RequestCounts struct {
-	LastMinute      Window `json:"last_minute"`
-	LastFiveMinutes Window `json:"last_five_minutes"`
-	Total           Window `json:"total"` // since the start
+	LastMinute      WindowCounts `json:"last_minute"`
+	LastFiveMinutes WindowCounts `json:"last_five_minutes"`
+	Total           WindowCounts `json:"total"` // since the start
 }
 
-// Window has the counts of a period that ends now.
-type Window struct {
+// WindowCounts has the counts of a period that ends now.
+type WindowCounts struct {
 	// SpanSeconds is the exact length of the period: shorter after a start, or some seconds longer.
 	SpanSeconds float64 `json:"span_seconds"`
 	PerSecond   float64 `json:"per_second"`
@@ -33,8 +33,8 @@ type Window struct {
 	APISeconds float64 `json:"api_seconds"`
 }
 
-// period has what was counted in a period that ends now.
-type period struct {
+// periodCounts has what was counted in a period that ends now.
+type periodCounts struct {
 	span   time.Duration
 	counts map[string]metrics.Counts // by account, with their sum at allAccounts
 }
@@ -43,8 +43,8 @@ type period struct {
 const allAccounts = ""
 
 // periodSince returns the period that began with a sample. The requests of removed accounts are missing.
-func periodSince(from sample, now time.Time, counts map[string]metrics.Counts) period {
-	p := period{span: now.Sub(from.at), counts: map[string]metrics.Counts{}}
+func periodSince(from countsSample, now time.Time, counts map[string]metrics.Counts) periodCounts {
+	p := periodCounts{span: now.Sub(from.at), counts: map[string]metrics.Counts{}}
 	for account, current := range counts {
 		p.counts[account] = current.Minus(from.counts[account])
 		p.counts[allAccounts] = p.counts[allAccounts].Plus(p.counts[account])
@@ -53,14 +53,14 @@ func periodSince(from sample, now time.Time, counts map[string]metrics.Counts) p
 }
 
 // traffic has the recent requests, and those since the start.
-type traffic struct{ minute, fiveMinutes, total period }
+type traffic struct{ minute, fiveMinutes, total periodCounts }
 
 func (h *Handler) recentTraffic(now time.Time) traffic {
 	counts := h.config.Metrics.Counts()
 	return traffic{
 		periodSince(h.history.before(now, time.Minute), now, counts),
 		periodSince(h.history.before(now, 5*time.Minute), now, counts),
-		periodSince(sample{at: h.config.Started}, now, counts),
+		periodSince(countsSample{at: h.config.Started}, now, counts),
 	}
 }
 
@@ -68,11 +68,11 @@ func (t traffic) of(account string) RequestCounts {
 	return RequestCounts{t.minute.window(account), t.fiveMinutes.window(account), t.total.window(account)}
 }
 
-func (p period) window(account string) Window {
+func (p periodCounts) window(account string) WindowCounts {
 	counts := p.counts[account]
-	return Window{
-		SpanSeconds:  ratio(p.span.Seconds(), 1, 3),
-		PerSecond:    ratio(float64(counts.Requests()), p.span.Seconds(), 3),
+	return WindowCounts{
+		SpanSeconds:  roundedRatio(p.span.Seconds(), 1, 3),
+		PerSecond:    roundedRatio(float64(counts.Requests()), p.span.Seconds(), 3),
 		All:          counts.Requests(),
 		Success:      counts[metrics.CountSuccess],
 		Redirect:     counts[metrics.CountRedirect],
@@ -80,12 +80,12 @@ func (p period) window(account string) Window {
 		ServerError:  counts[metrics.CountServerError],
 		ClientClosed: counts[metrics.CountClientClosed],
 		Local:        counts[metrics.CountLocal],
-		APISeconds:   ratio(float64(counts[metrics.CountUpstreamNanoseconds])/1e9, float64(counts[metrics.CountUpstreamRequests]), 6),
+		APISeconds:   roundedRatio(float64(counts[metrics.CountUpstreamNanoseconds])/1e9, float64(counts[metrics.CountUpstreamRequests]), 6),
 	}
 }
 
-// ratio returns the ratio with so many decimal places, because more would be noise; 0 if the denominator is 0.
-func ratio(numerator, denominator float64, digits int) float64 {
+// roundedRatio returns the ratio with so many decimal places, because more would be noise; 0 if the denominator is 0.
+func roundedRatio(numerator, denominator float64, digits int) float64 {
 	if denominator <= 0 {
 		return 0
 	}
@@ -93,16 +93,16 @@ func ratio(numerator, denominator float64, digits int) float64 {
 	return math.Round(numerator/denominator*unit) / unit
 }
 
-// share is a part of the requests of the last five minutes.
-type share struct {
+// recentShare is a part of the requests of the last five minutes.
+type recentShare struct {
 	part, all uint64
 	ended     bool // in the last minute there were requests, and none of this part
 }
 
 // share returns which part of the requests counted by all was also counted by part.
-func (t traffic) share(part metrics.Counter, all func(metrics.Counts) uint64) share {
+func (t traffic) share(part metrics.Counter, all func(metrics.Counts) uint64) recentShare {
 	minute, fiveMinutes := t.minute.counts[allAccounts], t.fiveMinutes.counts[allAccounts]
-	return share{
+	return recentShare{
 		part:  min(fiveMinutes[part], all(fiveMinutes)), // a sample may lie between two increments
 		all:   all(fiveMinutes),
 		ended: all(minute) > 0 && minute[part] == 0,
@@ -110,4 +110,4 @@ func (t traffic) share(part metrics.Counter, all func(metrics.Counts) uint64) sh
 }
 
 // needsAttention reports whether an operator should know: it is at least one request in ten, and lasts.
-func (s share) needsAttention() bool { return s.part > 0 && s.part*10 >= s.all && !s.ended }
+func (s recentShare) needsAttention() bool { return s.part > 0 && s.part*10 >= s.all && !s.ended }

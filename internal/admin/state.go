@@ -17,19 +17,19 @@ const (
 	AccountStarting       AccountState = "starting"          // no token, and the first attempt has not failed yet
 	AccountRefreshFailing AccountState = "failing"           // the token is valid, but the last refresh failed
 	AccountReloadFailing  AccountState = "stale_credentials" // the token is valid, but the credentials changed and the new ones cannot be used
-	AccountOutage         AccountState = "outage"            // no token, because the login server issues none
-	AccountRejected       AccountState = "rejected"          // the credentials are rejected, or cannot be read; the old token may still be valid
+	AccountNoTokenOutage  AccountState = "outage"            // no token, because the login server issues none
+	AccountBadCredentials AccountState = "rejected"          // the credentials are rejected, or cannot be read; the old token may still be valid
 )
 
 func stateOf(snapshot tokensource.Snapshot) AccountState {
 	failure := snapshot.LastFailure
 	switch {
 	case failure != nil && failure.Outcome == tokensource.OutcomeRejected:
-		return AccountRejected
+		return AccountBadCredentials
 	case failure != nil && snapshot.Valid:
 		return AccountRefreshFailing
 	case failure != nil:
-		return AccountOutage
+		return AccountNoTokenOutage
 	case !snapshot.Valid:
 		return AccountStarting
 	case snapshot.PendingReload != nil:

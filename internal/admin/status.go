@@ -26,7 +26,7 @@ type Status struct {
 	Callers        []Caller `json:"callers,omitempty"`
 	CallerProblems []string `json:"caller_problems,omitempty"`
 	// Failures has the last requests that were refused or failed, newest first.
-	Failures []Failure `json:"failures"`
+	Failures []FailedRequest `json:"failures"`
 	// TokenStore is absent if the token is not shared.
 	TokenStore *TokenStoreStatus `json:"token_store,omitempty"`
 	// Accounts lists the default account first, then the others by name.

@@ -71,7 +71,7 @@ func eventful(t *testing.T) *admin.Handler {
 	for _, outcome := range tokensource.Outcomes {
 		h.ObserveRefresh(tokensource.RefreshEvent{Account: "default", Outcome: outcome, Duration: 120 * time.Millisecond})
 	}
-	h.ObserveFailure(admin.Failure{Method: "GET", Path: "/", Status: 421, Local: true, Code: "host-not-allowed", Reason: "the host is wrong", Hint: "Use another."})
+	h.ObserveFailedRequest(admin.FailedRequest{Method: "GET", Path: "/", Status: 421, Local: true, Code: "host-not-allowed", Reason: "the host is wrong", Hint: "Use another."})
 	time.Sleep(65 * time.Second) // for the rates
 	synctest.Wait()
 	return h
@@ -139,13 +139,13 @@ func TestRequestsOfAllAccounts(t *testing.T) {
 		}
 		time.Sleep(45 * time.Second)
 		status := statusFor(t, h)
-		all := admin.Window{SpanSeconds: 45, PerSecond: 2, All: 90, Success: 30, ClientError: 30, ServerError: 30, Local: 30, APISeconds: 0.2}
+		all := admin.WindowCounts{SpanSeconds: 45, PerSecond: 2, All: 90, Success: 30, ClientError: 30, ServerError: 30, Local: 30, APISeconds: 0.2}
 		total := all
 		total.SpanSeconds, total.PerSecond = 3645, 0.025
 		if want := (admin.RequestCounts{LastMinute: all, LastFiveMinutes: all, Total: total}); status.Requests != want {
 			t.Errorf("all: got %+v\nwant %+v", status.Requests, want)
 		}
-		at := admin.Window{SpanSeconds: 45, PerSecond: 0.667, All: 30, ServerError: 30, APISeconds: 0.3}
+		at := admin.WindowCounts{SpanSeconds: 45, PerSecond: 0.667, All: 30, ServerError: 30, APISeconds: 0.3}
 		if got := status.Accounts[0].Requests.LastMinute; got != at {
 			t.Errorf("at: got %+v\nwant %+v", got, at)
 		}
@@ -351,7 +351,7 @@ func TestFailuresAreBounded(t *testing.T) {
 	t.Parallel()
 	h := handler(false)
 	for i := range 1000 {
-		h.ObserveFailure(admin.Failure{Method: strings.Repeat("M", 1<<16), Path: "/" + strconv.Itoa(i) + strings.Repeat("x", 1<<16), Status: 404})
+		h.ObserveFailedRequest(admin.FailedRequest{Method: strings.Repeat("M", 1<<16), Path: "/" + strconv.Itoa(i) + strings.Repeat("x", 1<<16), Status: 404})
 	}
 	got := statusFor(t, h).Failures
 	if len(got) != 20 {
@@ -369,17 +369,17 @@ func TestFailuresMergeRepetitions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := handler(false)
-		first := admin.Failure{Account: "de", Method: "GET", Path: "/a", Status: 503, Local: true, Code: "no-token", Reason: "there is none", Hint: "Wait."}
-		h.ObserveFailure(first)
-		for _, other := range []admin.Failure{
+		first := admin.FailedRequest{Account: "de", Method: "GET", Path: "/a", Status: 503, Local: true, Code: "no-token", Reason: "there is none", Hint: "Wait."}
+		h.ObserveFailedRequest(first)
+		for _, other := range []admin.FailedRequest{
 			{Account: "at", Method: "GET", Path: "/a", Status: 503, Code: "no-token"}, {Account: "de", Method: "PUT", Path: "/a", Status: 503, Code: "no-token"},
 			{Account: "de", Method: "GET", Path: "/b", Status: 503, Code: "no-token"}, {Account: "de", Method: "GET", Path: "/a", Status: 500, Code: "no-token"},
 			{Account: "de", Method: "GET", Path: "/a", Status: 503, Code: "another"},
 		} {
-			h.ObserveFailure(other)
+			h.ObserveFailedRequest(other)
 		}
 		time.Sleep(time.Second)
-		h.ObserveFailure(first)
+		h.ObserveFailedRequest(first)
 		got := statusFor(t, h).Failures
 		first.Count, first.At = 2, bubbleStart.Add(time.Second)
 		if len(got) != 6 || got[0] != first || got[1].Count != 1 {
@@ -392,18 +392,18 @@ func TestFailuresMergeRepetitions(t *testing.T) {
 func TestFailuresWithoutProblemAreExplained(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		failure admin.Failure
+		failure admin.FailedRequest
 		reason  string
 	}{
-		{admin.Failure{Status: 499}, "the app disconnected before the response"},
-		{admin.Failure{Status: 401, Local: true}, "the app's own token request was refused"},
-		{admin.Failure{Status: 403}, "the API refused the request"},
-		{admin.Failure{Status: 404}, "the API answered with an error"},
-		{admin.Failure{Status: 429}, "the API received too many requests"},
-		{admin.Failure{Status: 500}, "the API failed"},
+		{admin.FailedRequest{Status: 499}, "the app disconnected before the response"},
+		{admin.FailedRequest{Status: 401, Local: true}, "the app's own token request was refused"},
+		{admin.FailedRequest{Status: 403}, "the API refused the request"},
+		{admin.FailedRequest{Status: 404}, "the API answered with an error"},
+		{admin.FailedRequest{Status: 429}, "the API received too many requests"},
+		{admin.FailedRequest{Status: 500}, "the API failed"},
 	} {
 		h := handler(false)
-		h.ObserveFailure(test.failure)
+		h.ObserveFailedRequest(test.failure)
 		if got := statusFor(t, h).Failures[0]; got.Reason != test.reason || got.Hint == "" {
 			t.Errorf("%+v: got %q and %q, want %q and a hint", test.failure, got.Reason, got.Hint, test.reason)
 		}

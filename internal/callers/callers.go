@@ -21,13 +21,13 @@ import (
 
 // Directory reads callers. It is not safe for concurrent use.
 type Directory struct {
-	path    string
-	options Options
-	known   map[string]*settings // of the last reading, by name
+	path     string
+	accepted AcceptedCredentials
+	known    map[string]*settings // of the last reading, by name
 }
 
-// Options say which files can identify a caller, and what a good key is.
-type Options struct {
+// AcceptedCredentials say which files can identify a caller, and what a good key is.
+type AcceptedCredentials struct {
 	// Certificates reports that clients present certificates, so that the file certificate can identify them.
 	Certificates bool
 	// Users reports that the system says which user is at the other end of a Unix socket, so that the file uid can.
@@ -48,8 +48,8 @@ type Reading struct {
 
 // Open reads a directory for the first time. It fails if the directory cannot be read, or if two callers have a key, certificate or
 // user in common.
-func Open(path string, options Options) (*Directory, Reading, error) {
-	d := &Directory{path: filepath.Clean(path), options: options}
+func Open(dirPath string, accepted AcceptedCredentials) (*Directory, Reading, error) {
+	d := &Directory{path: filepath.Clean(dirPath), accepted: accepted}
 	reading, err := d.Read()
 	if err != nil {
 		return nil, Reading{}, err
@@ -69,13 +69,13 @@ func (d *Directory) Read() (Reading, error) {
 	}
 	current := map[string]*settings{}
 	for _, name := range names {
-		next, faults := d.previous(name).read(filepath.Join(d.path, name), d.options, isSettled)
+		next, faults := d.previous(name).read(filepath.Join(d.path, name), d.accepted, isSettled)
 		current[name] = &next
 		for _, fault := range faults {
 			problems = append(problems, fmt.Sprintf("caller %q: %s", name, fault))
 		}
 	}
-	for shared, owners := findConflict(current); owners != nil; shared, owners = findConflict(current) {
+	for shared, owners := findSharedCredential(current); owners != nil; shared, owners = findSharedCredential(current) {
 		if isFirst {
 			return Reading{}, fmt.Errorf("the callers %q and %q have a key, certificate or user in common: give each its own", owners[0], owners[1])
 		}
@@ -126,8 +126,8 @@ func (d *Directory) Watched() []string {
 // KeyFile returns the path of a caller's file of keys.
 func (d *Directory) KeyFile(caller string) string { return filepath.Join(d.path, caller, keyFile) }
 
-// findConflict returns a credential that two callers have in common, and these two; nil without one.
-func findConflict(current map[string]*settings) (shared string, owners []string) {
+// findSharedCredential returns a credential that two callers have in common, and these two; nil without one.
+func findSharedCredential(current map[string]*settings) (credential string, owners []string) {
 	ownerOf := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(current)) {
 		for _, credential := range current[name].identitiesAndKeyDigests() {

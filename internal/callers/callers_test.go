@@ -55,7 +55,7 @@ func (d directory) remove(file string) {
 	}
 }
 
-var everything = callers.Options{Certificates: true, Users: true}
+var everything = callers.AcceptedCredentials{Certificates: true, Users: true}
 
 func (d directory) open() (*callers.Directory, callers.Reading) {
 	d.Helper()
@@ -464,7 +464,7 @@ func TestNeedsWhatIdentifiesCallers(t *testing.T) {
 	d.write("user/uid", "1000")
 	d.write("none/allow", "GET /")
 	d.write("Upper/key", "key")
-	_, reading, err := callers.Open(d.path, callers.Options{})
+	_, reading, err := callers.Open(d.path, callers.AcceptedCredentials{})
 	if err != nil || len(reading.Callers) != 0 || len(reading.Problems) < 4 {
 		t.Fatalf("got %v, %d callers, the problems %q, want no callers and four problems", err, len(reading.Callers), reading.Problems)
 	}

@@ -21,9 +21,9 @@ import (
 
 var errEmpty = errors.New("is empty")
 
-// readLines returns the lines of a file that are not empty: at least one. Spaces at their ends stay, since they may be part of a
-// key.
-func readLines(path string) ([]string, error) {
+// readNonEmptyLines returns the lines of a file that are not empty: at least one. Spaces at their ends stay, since they may be part
+// of a key.
+func readNonEmptyLines(path string) ([]string, error) {
 	const maxSize = 64 << 10 // more than 500 patterns of an allow list need
 	info, err := os.Stat(path)
 	switch {
@@ -44,11 +44,11 @@ func readLines(path string) ([]string, error) {
 	case len(content) > maxSize:
 		return nil, errors.New("is larger than 64 KiB")
 	}
-	return splitLines(content)
+	return splitNonEmptyLines(content)
 }
 
-// splitLines splits UTF-8 text into lines. A byte order mark and carriage returns at the ends of lines are removed.
-func splitLines(content []byte) ([]string, error) {
+// splitNonEmptyLines splits UTF-8 text into lines. A byte order mark and carriage returns at the ends of lines are removed.
+func splitNonEmptyLines(content []byte) ([]string, error) {
 	content = bytes.TrimPrefix(content, []byte("\ufeff"))
 	text := strings.ReplaceAll(string(content), "\r\n", "\n")
 	isControl := func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
@@ -68,7 +68,7 @@ type parsedKeys struct {
 	hasShort bool
 }
 
-func (o Options) parseKeys(lines []string) (parsedKeys, error) {
+func (o AcceptedCredentials) parseKeys(lines []string) (parsedKeys, error) {
 	hasShort := false
 	for _, line := range lines {
 		if strings.ContainsFunc(line, unicode.IsSpace) { // a comment would be a key that is easy to guess
@@ -80,7 +80,7 @@ func (o Options) parseKeys(lines []string) (parsedKeys, error) {
 }
 
 func parseAllow(lines []string) (*access.AllowList, error) {
-	patterns, err := splitList(lines)
+	patterns, err := splitAtCommas(lines)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func parseAllow(lines []string) (*access.AllowList, error) {
 
 // parseAccounts returns each account once, even if it is listed twice: it is still one account of its API.
 func parseAccounts(lines []string) (accounts []string, _ error) {
-	names, err := splitList(lines)
+	names, err := splitAtCommas(lines)
 	if err != nil {
 		return nil, err
 	}
@@ -108,19 +108,19 @@ func parseAccounts(lines []string) (accounts []string, _ error) {
 	return accounts, nil
 }
 
-// splitList splits lines at commas. It fails if nothing is left: no pattern and no account must not mean all of them.
-func splitList(lines []string) (all []string, _ error) {
+// splitAtCommas splits lines at commas. It fails if nothing is left: no pattern and no account must not mean all of them.
+func splitAtCommas(lines []string) (items []string, _ error) {
 	for _, line := range lines {
 		for item := range strings.SplitSeq(line, ",") {
 			if item = strings.TrimSpace(item); item != "" {
-				all = append(all, item)
+				items = append(items, item)
 			}
 		}
 	}
-	if len(all) == 0 {
+	if len(items) == 0 {
 		return nil, errEmpty
 	}
-	return all, nil
+	return items, nil
 }
 
 func parseExpires(lines []string) (time.Time, error) {
@@ -132,11 +132,11 @@ func parseExpires(lines []string) (time.Time, error) {
 }
 
 // parseCertificates returns identities as CertificateIdentities does.
-func (o Options) parseCertificates(lines []string) ([]string, error) {
+func (o AcceptedCredentials) parseCertificates(lines []string) ([]string, error) {
 	if !o.Certificates {
 		return nil, errors.New("needs BROKER_TLS_CLIENT_CA_FILE, without which clients present no certificates")
 	}
-	return parseEach(lines, func(line string) (string, error) {
+	return parseIdentities(lines, func(line string) (string, error) {
 		kind, value, _ := strings.Cut(line, ":")
 		switch digest, err := hex.DecodeString(strings.ReplaceAll(value, ":", "")); {
 		case kind == "dns" && value != "" && !strings.ContainsAny(value, "* /"):
@@ -152,14 +152,14 @@ func (o Options) parseCertificates(lines []string) ([]string, error) {
 }
 
 // parseUsers returns identities as UserIdentity does.
-func (o Options) parseUsers(lines []string) ([]string, error) {
+func (o AcceptedCredentials) parseUsers(lines []string) ([]string, error) {
 	if !o.Users {
 		return nil, errors.New("works only on Linux")
 	}
 	// In place of each user that the broker's user namespace does not have, Linux reports this one: user_namespaces(7). With
 	// systemd's PrivateUsers=yes, these are all users except root.
 	const overflowUser = 65534
-	return parseEach(lines, func(line string) (string, error) {
+	return parseIdentities(lines, func(line string) (string, error) {
 		uid, err := strconv.ParseUint(line, 10, 32)
 		if err != nil {
 			return "", errors.New("must contain numbers of users, one a line, as the command id -u prints them")
@@ -171,14 +171,14 @@ func (o Options) parseUsers(lines []string) ([]string, error) {
 	})
 }
 
-// parseEach returns the identity in each line.
-func parseEach(lines []string, parse func(line string) (identity string, _ error)) (all []string, _ error) {
+// parseIdentities returns the identity in each line.
+func parseIdentities(lines []string, parseLine func(line string) (identity string, _ error)) (identities []string, _ error) {
 	for _, line := range lines {
-		identity, err := parse(strings.TrimSpace(line))
+		identity, err := parseLine(strings.TrimSpace(line))
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, identity)
+		identities = append(identities, identity)
 	}
-	return all, nil
+	return identities, nil
 }

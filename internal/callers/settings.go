@@ -19,17 +19,17 @@ const keyFile = "key"
 // settings are what the files of a caller say.
 type settings struct {
 	credentials
-	allow    optional[*access.AllowList]
-	accounts optional[[]string]
-	expires  optional[time.Time]
+	allow    optionalFileContent[*access.AllowList]
+	accounts optionalFileContent[[]string]
+	expires  optionalFileContent[time.Time]
 	refused  bool // a file is invalid, and never was valid; or nothing was read yet
 }
 
 // credentials are what identifies a caller.
 type credentials struct {
-	keys         optional[parsedKeys]
-	certificates optional[[]string]
-	users        optional[[]string]
+	keys         optionalFileContent[parsedKeys]
+	certificates optionalFileContent[[]string]
+	users        optionalFileContent[[]string]
 }
 
 // identities returns the identities of connections (see access.Caller).
@@ -60,48 +60,48 @@ func (c *credentials) revert(credential string, before credentials) (reverted bo
 	return true
 }
 
-// optional is the content of an optional file: the last that was valid. The zero value is a file that does not exist.
-type optional[T any] struct {
+// optionalFileContent is the content of an optional file: the last that was valid. The zero value is a file that does not exist.
+type optionalFileContent[T any] struct {
 	value  T
 	exists bool
 }
 
 // read returns the settings after reading the files in a directory, and the problems with them. s has the settings before.
-func (s settings) read(dir string, options Options, isSettled func(path string) bool) (settings, []string) {
+func (s settings) read(dir string, options AcceptedCredentials, isSettled func(path string) bool) (settings, []string) {
 	// Without access to the directory, a missing file cannot be distinguished from one that exists. Any file shows that.
 	if _, err := os.Stat(filepath.Join(dir, keyFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return s, []string{fmt.Sprintf("%s cannot be read: %v; the caller stays as it was", dir, withoutPath(err))}
 	}
-	r := fileReader{dir: dir, isSettled: isSettled, refused: s.refused && !isSettled(dir)} // more files may follow
-	readFile(&r, &s.keys, keyFile, false, options.parseKeys)
-	readFile(&r, &s.certificates, "certificate", false, options.parseCertificates)
-	readFile(&r, &s.users, "uid", false, options.parseUsers)
-	readFile(&r, &s.allow, "allow", true, parseAllow)
-	readFile(&r, &s.accounts, "accounts", true, parseAccounts)
-	readFile(&r, &s.expires, "expires", true, parseExpires)
+	r := callerFileReader{dir: dir, isSettled: isSettled, refused: s.refused && !isSettled(dir)} // more files may follow
+	updateFromFile(&r, &s.keys, keyFile, false, options.parseKeys)
+	updateFromFile(&r, &s.certificates, "certificate", false, options.parseCertificates)
+	updateFromFile(&r, &s.users, "uid", false, options.parseUsers)
+	updateFromFile(&r, &s.allow, "allow", true, parseAllow)
+	updateFromFile(&r, &s.accounts, "accounts", true, parseAccounts)
+	updateFromFile(&r, &s.expires, "expires", true, parseExpires)
 	if s.refused = r.refused; !s.refused && !s.usable() {
 		r.problems = append(r.problems, "it has no file key, certificate or uid; the caller is refused")
 	}
 	return s, r.problems
 }
 
-// fileReader reads the files of a caller.
-type fileReader struct {
+// callerFileReader reads the files of a caller.
+type callerFileReader struct {
 	dir       string
 	isSettled func(path string) bool
 	refused   bool // see settings
 	problems  []string
 }
 
-// readFile reads a file. If it cannot be used, the last valid content stays, and without any the caller is refused. With
+// updateFromFile reads a file. If it cannot be used, the last valid content stays, and without any the caller is refused. With
 // isRestriction, the caller may do more without the file. Some editors replace a file by moving it away first, so such a file is
 // missing only once its directory has settled.
-func readFile[T any](r *fileReader, content *optional[T], name string, isRestriction bool, parse func(lines []string) (T, error)) {
+func updateFromFile[T any](r *callerFileReader, content *optionalFileContent[T], name string, isRestriction bool, parse func(lines []string) (T, error)) {
 	path := filepath.Join(r.dir, name)
-	lines, err := readLines(path)
+	lines, err := readNonEmptyLines(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if !isRestriction || r.isSettled(r.dir) {
-			*content = optional[T]{}
+			*content = optionalFileContent[T]{}
 		}
 		return
 	}
@@ -109,7 +109,7 @@ func readFile[T any](r *fileReader, content *optional[T], name string, isRestric
 	if err == nil && !mayBeHalfWritten {
 		var value T
 		if value, err = parse(lines); err == nil {
-			*content = optional[T]{value, true}
+			*content = optionalFileContent[T]{value, true}
 			return
 		}
 	}

@@ -30,7 +30,7 @@ func (p *serverProbe) connectionFailure(name string, err error) Step {
 	timeout, isNetwork := errors.AsType[net.Error](err)
 	isTimeout := isNetwork && timeout.Timeout()
 	if isTimeout {
-		op := map[string]string{stepTCP: "dial", stepProxyTLS: neterr.OpHandshake, stepTLS: neterr.OpHandshake}[name]
+		op := map[string]string{stepTCP: "dial", stepProxyTLS: neterr.OpHandshakeTimeout, stepTLS: neterr.OpHandshakeTimeout}[name]
 		err = &net.OpError{Op: op, Err: os.ErrDeadlineExceeded} // neterr distinguishes timeouts by the operation
 	}
 	switch name {

@@ -173,7 +173,7 @@ func (d *Dialer) handshake(ctx context.Context, conn net.Conn, host string) (net
 	}
 	_ = conn.Close()
 	if limited.Err() != nil && ctx.Err() == nil {
-		err = &net.OpError{Op: neterr.OpHandshake, Net: "tcp", Err: limited.Err()}
+		err = &net.OpError{Op: neterr.OpHandshakeTimeout, Net: "tcp", Err: limited.Err()}
 	}
 	return nil, err
 }

@@ -65,11 +65,11 @@ func (d *TCPDialer) connect(ctx context.Context, network, address string) (net.C
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
 	}
-	return dialParallel(ctx, &dialer, network, interleave(addresses), port)
+	return dialParallel(ctx, &dialer, network, interleaveFamilies(addresses), port)
 }
 
-// interleave sorts addresses so that the two families alternate, IPv6 first: RFC 8305 section 4.
-func interleave(addresses []netip.Addr) []netip.Addr {
+// interleaveFamilies sorts addresses so that the two families alternate, IPv6 first: RFC 8305 section 4.
+func interleaveFamilies(addresses []netip.Addr) []netip.Addr {
 	var v6, v4, sorted []netip.Addr
 	for _, address := range addresses {
 		if address.Is4() {

@@ -16,32 +16,32 @@ import (
 // It reports false for whatever two programs could read differently: after the name, or the brackets around an IPv6 address
 // without a zone, comes either nothing or a colon and a port from 1 to 65535 in its usual form. The name has the characters
 // of RFC 3986 section 3.2.2, and at least one.
-func Split(text string) (name, port string, ok bool) {
-	name, after := text, ""
-	if inner, bracketed := strings.CutPrefix(text, "["); bracketed {
-		name, after, ok = strings.Cut(inner, "]")
-		addr, err := netip.ParseAddr(strings.Clone(name)) // which keeps it in its errors: a caller's bytes would go to the heap
+func Split(hostWithOptionalPort string) (normalizedName, port string, ok bool) {
+	normalizedName, after := hostWithOptionalPort, ""
+	if inner, bracketed := strings.CutPrefix(hostWithOptionalPort, "["); bracketed {
+		normalizedName, after, ok = strings.Cut(inner, "]")
+		addr, err := netip.ParseAddr(strings.Clone(normalizedName)) // which keeps it in its errors: a caller's bytes would go to the heap
 		if !ok || err != nil || !addr.Is6() || addr.Zone() != "" {
 			return "", "", false
 		}
-		name = addr.String()
+		normalizedName = addr.String()
 	} else {
-		if colon := strings.IndexByte(text, ':'); colon >= 0 {
-			name, after = text[:colon], text[colon:]
+		if colon := strings.IndexByte(hostWithOptionalPort, ':'); colon >= 0 {
+			normalizedName, after = hostWithOptionalPort[:colon], hostWithOptionalPort[colon:]
 		}
-		if name = strings.TrimSuffix(name, "."); !isName(name) {
+		if normalizedName = strings.TrimSuffix(normalizedName, "."); !isRegisteredName(normalizedName) {
 			return "", "", false
 		}
-		name = strings.ToLower(name) // it is ASCII: ToLower makes a k of a Kelvin sign
+		normalizedName = strings.ToLower(normalizedName) // it is ASCII: ToLower makes a k of a Kelvin sign
 	}
 	if after == "" {
-		return name, "", true
+		return normalizedName, "", true
 	}
 	port, ok = strings.CutPrefix(after, ":")
 	if !ok || !isPort(port) {
 		return "", "", false
 	}
-	return name, port, true
+	return normalizedName, port, true
 }
 
 func isPort(text string) bool {
@@ -49,8 +49,8 @@ func isPort(text string) bool {
 	return err == nil && number > 0 && text[0] != '0'
 }
 
-// isName reports whether text has only the characters of a registered name, and of percent-encoding.
-func isName(text string) bool {
+// isRegisteredName reports whether text has only the characters of a registered name, and of percent-encoding.
+func isRegisteredName(text string) bool {
 	for i := range len(text) {
 		switch c := text[i]; {
 		case 'a' <= c|0x20 && c|0x20 <= 'z', '0' <= c && c <= '9', strings.IndexByte("-._~!$&'()*+,;=%", c) >= 0:
@@ -66,7 +66,7 @@ func isName(text string) bool {
 func ParseSecureURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || !isHost(u.Host) || u.Scheme != "https" && u.Scheme != "http":
+	case err != nil || !isHostWithOptionalPort(u.Host) || u.Scheme != "https" && u.Scheme != "http":
 		return nil, errors.New("must be a URL that starts with https://")
 	case u.User != nil, strings.Contains(text, "@"): // if a password contains a slash, the host ends there
 		return nil, errors.New("must not contain a user name or password")
@@ -90,7 +90,7 @@ func ParseSecureOrigin(text string) (*url.URL, error) {
 	return u, nil
 }
 
-func isHost(text string) bool {
+func isHostWithOptionalPort(text string) bool {
 	_, _, ok := Split(text)
 	return ok
 }

@@ -36,8 +36,8 @@ const (
 	CodeCertificateExpired = "certificate-expired"
 )
 
-// OpHandshake is the Op of a *net.OpError for a TLS handshake that was too slow. The error of crypto/tls does not say so.
-const OpHandshake = "tls handshake"
+// OpHandshakeTimeout is the Op of a *net.OpError for a TLS handshake that was too slow. The error of crypto/tls does not say so.
+const OpHandshakeTimeout = "tls handshake"
 
 // ProxyRefusedError means that the HTTP proxy (HTTPS_PROXY) refused to open a tunnel.
 type ProxyRefusedError struct {
@@ -66,14 +66,14 @@ var ErrAddressRefused = errors.New("has an address that the broker does not conn
 // VerifyNoLoop is for the field VerifyConnection of tls.Config: it returns ErrLoop if the server's certificate comes from the
 // local CA of a broker. A program that trusts that CA, as apps do, would otherwise send its requests, and its secret, to itself.
 func VerifyNoLoop(state tls.ConnectionState) error {
-	if isBrokerCertificate(state.PeerCertificates[0]) {
+	if isIssuedByAnyBroker(state.PeerCertificates[0]) {
 		return ErrLoop
 	}
 	return nil
 }
 
-// isBrokerCertificate reports whether a certificate comes from the local CA of a broker: see package localca.
-func isBrokerCertificate(certificate *x509.Certificate) bool {
+// isIssuedByAnyBroker reports whether a certificate comes from the local CA of a broker: see package localca.
+func isIssuedByAnyBroker(certificate *x509.Certificate) bool {
 	return certificate != nil && slices.Contains(certificate.Issuer.Organization, problem.ProxyName)
 }
 
@@ -112,7 +112,7 @@ func Describe(server string, err error) *problem.Problem {
 	isOp := func(name string) bool { return isNetwork && op.Op == name }
 	// An error may match several cases, such as a DNS error that is a timeout. The first is the most specific.
 	switch {
-	case errors.Is(err, ErrLoop), isBrokerCertificate(unknown.Cert):
+	case errors.Is(err, ErrLoop), isIssuedByAnyBroker(unknown.Cert):
 		return badGateway("upstream-is-broker", "proxy_loop_detected", "was not reached: its host name leads to a broker", loopHint)
 	case isRefused:
 		return badGateway("forward-proxy-refused", "destination_unavailable", fmt.Sprintf("was not reached: the HTTP proxy answered %d to CONNECT", refused.Status), proxyHint)
@@ -152,7 +152,7 @@ func Describe(server string, err error) *problem.Problem {
 
 	case isOp("dial") && op.Timeout():
 		return gatewayTimeout("connection-timeout", "connection_timeout", "did not accept the connection in time", connectHint)
-	case isOp(OpHandshake), isTimeout && strings.HasSuffix(err.Error(), "net/http: TLS handshake timeout"):
+	case isOp(OpHandshakeTimeout), isTimeout && strings.HasSuffix(err.Error(), "net/http: TLS handshake timeout"):
 		return gatewayTimeout("tls-handshake-timeout", "connection_timeout", "did not finish the TLS handshake in time", connectHint)
 	case isOp("write") && op.Timeout():
 		return gatewayTimeout("write-timeout", "connection_write_timeout", "did not read the request in time", "It may be overloaded, or the line too slow for the upload.")
@@ -183,8 +183,8 @@ func isErrorOfType[E error](err error) bool {
 	return ok
 }
 
-// winsock has the numbers of the errors of sockets on Windows, by their names in package syscall.
-var winsock = map[syscall.Errno]syscall.Errno{
+// winsockErrnos has the numbers of the errors of sockets on Windows, by their names in package syscall.
+var winsockErrnos = map[syscall.Errno]syscall.Errno{
 	syscall.EACCES:        10013, // WSAEACCES
 	syscall.EADDRINUSE:    10048, // WSAEADDRINUSE
 	syscall.EADDRNOTAVAIL: 10049, // WSAEADDRNOTAVAIL
@@ -200,6 +200,6 @@ var winsock = map[syscall.Errno]syscall.Errno{
 // IsErrno reports whether err is or wraps an error of a socket, such as syscall.ECONNREFUSED. On Windows, errors.Is would never
 // find it: the values of package syscall with these names are made up.
 func IsErrno(err error, target syscall.Errno) bool {
-	number, exists := winsock[target]
+	number, exists := winsockErrnos[target]
 	return errors.Is(err, target) || exists && errors.Is(err, number)
 }

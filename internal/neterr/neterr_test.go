@@ -91,7 +91,7 @@ func TestDescribe(t *testing.T) {
 		{errors.New("http: server closed idle connection"), "connection_terminated", "closed"},
 		{&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, "http_response_timeout", "in time"},
 		{&net.OpError{Op: "write", Err: os.ErrDeadlineExceeded}, "connection_write_timeout", "did not read the request"},
-		{&net.OpError{Op: neterr.OpHandshake, Err: context.DeadlineExceeded}, "connection_timeout", "TLS handshake"},
+		{&net.OpError{Op: neterr.OpHandshakeTimeout, Err: context.DeadlineExceeded}, "connection_timeout", "TLS handshake"},
 		{context.DeadlineExceeded, "http_response_timeout", "in time"},
 		{x509.UnknownAuthorityError{}, "tls_certificate_error", "unknown authority"},
 		{x509.SystemRootsError{Err: errors.New(canary)}, "tls_certificate_error", "no certificate authorities"},
@@ -116,7 +116,7 @@ func TestCodesAreUnique(t *testing.T) {
 	for _, err := range []error{
 		&net.DNSError{IsTimeout: true}, &net.DNSError{}, dialError(syscall.ENETUNREACH), dialError(syscall.ECONNREFUSED), dialError(syscall.EMFILE),
 		dialError(context.DeadlineExceeded), &net.OpError{Op: "proxyconnect", Err: io.EOF}, &neterr.ProxyRefusedError{Status: 407}, io.EOF,
-		errors.New("net/http: TLS handshake timeout"), &net.OpError{Op: neterr.OpHandshake, Err: context.DeadlineExceeded},
+		errors.New("net/http: TLS handshake timeout"), &net.OpError{Op: neterr.OpHandshakeTimeout, Err: context.DeadlineExceeded},
 		&net.OpError{Op: "write", Err: os.ErrDeadlineExceeded}, context.DeadlineExceeded, errors.New("anything else"), tls.RecordHeaderError{},
 		x509.UnknownAuthorityError{}, x509.SystemRootsError{}, x509.HostnameError{Certificate: &x509.Certificate{}}, x509.CertificateInvalidError{Reason: x509.Expired}, &tls.CertificateVerificationError{Err: io.EOF},
 	} {

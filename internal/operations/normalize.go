@@ -9,10 +9,10 @@ import (
 
 const (
 	// These limits are far beyond what the API has: keys of 60 bytes, with seven segments.
-	maxKeyLength    = 256
-	maxMethodLength = 16
-	maxSegments     = 16
-	maxWordLength   = 32 // questionnaire-links has 19 letters
+	maxOperationLength = 256
+	maxMethodLength    = 16
+	maxSegments        = 16
+	maxWordLength      = 32 // questionnaire-links has 19 letters
 	// id replaces a segment that is no word.
 	id = "{id}"
 )
@@ -25,21 +25,21 @@ const (
 // It returns false for a request that no pattern with {id} describes: with a doubled slash, an encoded slash, a semicolon and the
 // like, with an unusual method, or too long; and if the first segment is no word, since GET /{id} would allow too much.
 func Normalize(method, path string) (operation string, ok bool) {
-	var buffer [maxKeyLength]byte
-	key, ok := appendNormalized(buffer[:0], method, path)
+	var buffer [maxOperationLength]byte
+	key, ok := normalizeInto(buffer[:0], method, path)
 	return string(key), ok
 }
 
-// appendNormalized appends what Normalize returns to an empty slice, within its capacity.
-func appendNormalized(key []byte, method, path string) (operation []byte, ok bool) {
+// normalizeInto appends what Normalize returns to an empty slice, within its capacity.
+func normalizeInto(buffer []byte, method, path string) (operation []byte, ok bool) {
 	path, isPath := strings.CutPrefix(path, "/")
-	if !isPath || !isMethod(method) {
+	if !isPath || !isUpperCaseMethod(method) {
 		return nil, false
 	}
 	if strings.HasPrefix(path, "@") { // the account
 		_, path, _ = strings.Cut(path, "/")
 	}
-	key = append(append(key, method...), ' ')
+	buffer = append(append(buffer, method...), ' ')
 	for i := range maxSegments {
 		segment, rest, more := strings.Cut(path, "/")
 		switch {
@@ -51,20 +51,20 @@ func appendNormalized(key []byte, method, path string) (operation []byte, ok boo
 		default:
 			return nil, false
 		}
-		if len(key)+1+len(segment) > cap(key) {
+		if len(buffer)+1+len(segment) > cap(buffer) {
 			return nil, false
 		}
-		key = append(append(key, '/'), segment...)
+		buffer = append(append(buffer, '/'), segment...)
 		if !more {
-			return key, true
+			return buffer, true
 		}
 		path = rest
 	}
 	return nil, false
 }
 
-// isMethod reports whether a method looks like the API's: upper-case letters.
-func isMethod(method string) bool {
+// isUpperCaseMethod reports whether a method looks like the API's: upper-case letters.
+func isUpperCaseMethod(method string) bool {
 	notUpper := func(r rune) bool { return r < 'A' || r > 'Z' }
 	return method != "" && len(method) <= maxMethodLength && !strings.ContainsFunc(method, notUpper)
 }
@@ -95,7 +95,7 @@ func isWord(segment string) bool {
 // isUnambiguousSegment reports whether every server reads a percent-encoded segment as one segment, and as the same: see
 // access.AllowList. Without it, a pattern with {id} would not allow the request.
 func isUnambiguousSegment(segment string) bool {
-	var buffer [maxKeyLength]byte
+	var buffer [maxOperationLength]byte
 	decoded := buffer[:0]
 	for i := 0; i < len(segment); i++ {
 		octet := [1]byte{segment[i]}

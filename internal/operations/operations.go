@@ -15,9 +15,9 @@ import (
 
 const (
 	maxOperationsPerCaller = 200 // far more than an app uses, and a page that can still be read
-	// maxDistinctWords is how many words may stand in the same place of a path. More than that are names or article numbers, and
-	// become an id.
-	maxDistinctWords = 10
+	// maxDistinctWordsPerSegment is how many words may stand in the same place of a path. More than that are names or article numbers,
+	// and become an id.
+	maxDistinctWordsPerSegment = 10
 )
 
 // Operation is an operation that a caller has used.
@@ -48,8 +48,8 @@ type callerCounts struct {
 // Add counts a request, whose path is percent-encoded and has no query. It ignores a request for which Normalize has no
 // operation. Unless the operation is new, it does not allocate.
 func (c *Counts) Add(caller, method, path string, now time.Time) {
-	var buffer [maxKeyLength]byte
-	key, ok := appendNormalized(buffer[:0], method, path)
+	var buffer [maxOperationLength]byte
+	key, ok := normalizeInto(buffer[:0], method, path)
 	if !ok {
 		return
 	}
@@ -88,7 +88,7 @@ func (c *callerCounts) addOrMerge(caller, key string) *Operation {
 			return merged
 		}
 		siblings := c.keysWithWordBetween(before, after)
-		if len(siblings) < maxDistinctWords {
+		if len(siblings) < maxDistinctWordsPerSegment {
 			continue
 		}
 		if merged == nil {

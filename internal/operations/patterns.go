@@ -7,22 +7,22 @@ import (
 	"strings"
 )
 
-// pattern is a method and the segments of a path.
-type pattern struct {
+// suggestedPattern is a method and the segments of a path.
+type suggestedPattern struct {
 	method   string
 	segments []string
 }
 
-// Patterns returns the patterns for BROKER_ALLOW that allow the operations: as few as possible, sorted by path, in the syntax of
-// access.ParseAllowList. A pattern that another one covers is left out; one for GET covers HEAD too. The syntax does not permit two
-// patterns that match the same request if neither is more specific, such as /a/{id}/b and /a/c/{id}. They become one that has
+// AllowPatterns returns the patterns for BROKER_ALLOW that allow the operations: as few as possible, sorted by path, in the syntax
+// of access.ParseAllowList. A pattern that another one covers is left out; one for GET covers HEAD too. The syntax does not permit
+// two patterns that match the same request if neither is more specific, such as /a/{id}/b and /a/c/{id}. They become one that has
 // {id} where they differ.
-func Patterns(all []Operation) []string {
-	var kept []pattern
+func AllowPatterns(all []Operation) []string {
+	var kept []suggestedPattern
 	for _, operation := range all {
-		kept = addPattern(kept, newPattern(operation.Method, operation.Path))
+		kept = addMerged(kept, newSuggestedPattern(operation.Method, operation.Path))
 	}
-	slices.SortFunc(kept, func(a, b pattern) int {
+	slices.SortFunc(kept, func(a, b suggestedPattern) int {
 		return cmp.Or(slices.Compare(a.segments, b.segments), cmp.Compare(a.method, b.method))
 	})
 	var texts []string
@@ -32,37 +32,37 @@ func Patterns(all []Operation) []string {
 	return texts
 }
 
-// Pattern returns the pattern that allows an operation of Normalize.
-func Pattern(operation string) string {
+// AllowPattern returns the pattern that allows an operation of Normalize.
+func AllowPattern(operation string) string {
 	method, path, _ := strings.Cut(operation, " ")
-	return newPattern(method, path).String()
+	return newSuggestedPattern(method, path).String()
 }
 
-func newPattern(method, path string) pattern {
-	return pattern{method, strings.Split(strings.TrimPrefix(path, "/"), "/")}
+func newSuggestedPattern(method, path string) suggestedPattern {
+	return suggestedPattern{method, strings.Split(strings.TrimPrefix(path, "/"), "/")}
 }
 
-// addPattern adds a pattern to others, none of which overlaps with another.
-func addPattern(kept []pattern, added pattern) []pattern {
-	for i, other := range kept {
+// addMerged adds a pattern to others, none of which overlaps with another.
+func addMerged(disjoint []suggestedPattern, added suggestedPattern) []suggestedPattern {
+	for i, other := range disjoint {
 		if other.overlaps(added) {
-			return addPattern(slices.Delete(kept, i, i+1), other.union(added))
+			return addMerged(slices.Delete(disjoint, i, i+1), other.union(added))
 		}
 	}
-	return append(kept, added)
+	return append(disjoint, added)
 }
 
 // overlaps reports whether there is a request that both match.
-func (p pattern) overlaps(other pattern) bool {
+func (p suggestedPattern) overlaps(other suggestedPattern) bool {
 	return (p.method == other.method || p.isRead() && other.isRead()) &&
 		slices.EqualFunc(p.segments, other.segments, func(a, b string) bool { return a == b || a == id && b != "" || b == id && a != "" })
 }
 
-func (p pattern) isRead() bool { return p.method == "GET" || p.method == "HEAD" }
+func (p suggestedPattern) isRead() bool { return p.method == "GET" || p.method == "HEAD" }
 
 // union returns the pattern that covers two that overlap: often one of them.
-func (p pattern) union(other pattern) pattern {
-	both := pattern{p.method, slices.Clone(p.segments)}
+func (p suggestedPattern) union(other suggestedPattern) suggestedPattern {
+	both := suggestedPattern{p.method, slices.Clone(p.segments)}
 	if p.method != other.method {
 		both.method = "GET"
 	}
@@ -76,7 +76,7 @@ func (p pattern) union(other pattern) pattern {
 
 // String returns the pattern in the syntax of http.ServeMux: each wildcard has another name, and {$} keeps a slash at the end
 // from matching everything below.
-func (p pattern) String() string {
+func (p suggestedPattern) String() string {
 	var text strings.Builder
 	text.WriteString(p.method + " ")
 	ids := 0

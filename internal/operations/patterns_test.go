@@ -31,7 +31,7 @@ func TestWritesFewestPatterns(t *testing.T) {
 			c.Add("", method, path, noon)
 		}
 		all, _ := c.All()
-		if got := operations.Patterns(all); !slices.Equal(got, test.want) {
+		if got := operations.AllowPatterns(all); !slices.Equal(got, test.want) {
 			t.Errorf("%q: got %q, want %q", test.used, got, test.want)
 		}
 	}
@@ -82,7 +82,7 @@ func checkPatterns(t *testing.T, used [][2]string, other func() (method, path st
 	if len(all) == 0 {
 		return
 	}
-	patterns := operations.Patterns(all)
+	patterns := operations.AllowPatterns(all)
 	rules, err := access.ParseAllowList(strings.Split(strings.Join(patterns, ", "), ",")) // as in BROKER_ALLOW
 	if err != nil {
 		t.Fatalf("%q: got %q, %v, want valid patterns", used, patterns, err)

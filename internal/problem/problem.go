@@ -33,14 +33,14 @@ type Problem struct {
 	// DenialReason is why a request was denied access, a label of the metric requests_denied_total; empty if it was not.
 	DenialReason string
 	// Fields are further fields of the response. Close means that the connection is closed after it.
-	Fields []Field
+	Fields []HeaderField
 	Close  bool
 
 	cause error
 }
 
-// Field is a field line of a response.
-type Field struct{ Name, Value string }
+// HeaderField is a field line of a response.
+type HeaderField struct{ Name, Value string }
 
 // Error returns Detail.
 func (p *Problem) Error() string { return p.Detail }
@@ -66,15 +66,15 @@ const ProxyName = "etrusted-broker"
 
 // Response returns the fields and the body of the response: problem details (RFC 9457), and a Proxy-Status field (RFC 9209),
 // which distinguishes it from a response of the API. The fields say nothing about the body's length or the connection.
-func (p *Problem) Response() (fields []Field, body []byte) {
-	fields = append([]Field{
+func (p *Problem) Response() (fields []HeaderField, body []byte) {
+	fields = append([]HeaderField{
 		{"Content-Type", "application/problem+json"},
 		{"Cache-Control", "no-store"},
 		{"X-Content-Type-Options", "nosniff"},
 		{"Proxy-Status", ProxyStatus(p.ProxyError, p.Detail)},
 	}, p.Fields...)
 	if p.RetryAfter > 0 {
-		fields = append(fields, Field{"Retry-After", strconv.Itoa(int(math.Ceil(p.RetryAfter.Seconds())))})
+		fields = append(fields, HeaderField{"Retry-After", strconv.Itoa(int(math.Ceil(p.RetryAfter.Seconds())))})
 	}
 	var details bytes.Buffer
 	encoder := json.NewEncoder(&details)
@@ -99,11 +99,11 @@ func ProxyStatus(errorType, details string) string {
 	if errorType != "" {
 		status += "; error=" + errorType
 	}
-	return status + "; details=" + structuredString(details)
+	return status + "; details=" + structuredFieldString(details)
 }
 
-// structuredString returns text as a string of RFC 8941 section 3.3.3, which contains only printable ASCII.
-func structuredString(text string) string {
+// structuredFieldString returns text as a string of RFC 8941 section 3.3.3, which contains only printable ASCII.
+func structuredFieldString(text string) string {
 	ascii := strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
 			return '?'

@@ -23,7 +23,7 @@ var example = problem.Problem{
 	ProxyError:   "destination_unavailable",
 	RetryAfter:   1200 * time.Millisecond,
 	DenialReason: "host",
-	Fields:       []problem.Field{{Name: "Allow", Value: "GET"}},
+	Fields:       []problem.HeaderField{{Name: "Allow", Value: "GET"}},
 }
 
 func TestRespondsWithProblemDetailsAndProxyStatus(t *testing.T) {

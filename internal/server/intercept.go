@@ -61,7 +61,7 @@ func OpenOrCreateCA(c config.Config) (caOrNil *localca.CA, err error) {
 	case c.InterceptCADir == "":
 		return nil, nil
 	case c.AccountsDir == "":
-		return localca.Open(c.InterceptCADir, hosts)
+		return localca.OpenOrCreate(c.InterceptCADir, hosts)
 	}
 	accounts, err := tokensource.NewAccounts(tokensource.AccountsConfig{
 		Dir:    c.AccountsDir,
@@ -71,5 +71,5 @@ func OpenOrCreateCA(c config.Config) (caOrNil *localca.CA, err error) {
 	if err == nil { // or else the broker does not start; the command ca can do without
 		apis, logins = ownServerURLs(slices.Collect(maps.Values(accounts.ReadEnvironments())))
 	}
-	return localca.OpenForAccounts(c.InterceptCADir, hosts, slices.Concat(hostsOf(apis), hostsOf(logins)))
+	return localca.OpenOrCreateForAccounts(c.InterceptCADir, hosts, slices.Concat(hostsOf(apis), hostsOf(logins)))
 }

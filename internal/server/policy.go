@@ -22,7 +22,7 @@ func (b *broker) newPolicy(hosts access.BrokerHosts) (_ *access.Policy, err erro
 	}
 	policy := &access.Policy{
 		BrokerHosts: hosts, APIAndLoginHosts: b.servers.hosts, PassHosts: passHosts,
-		KeyFromToken: tokenendpoint.AccessKey, AllowList: rules,
+		KeyFromToken: tokenendpoint.AccessKeyOrToken, AllowList: rules,
 		DryRun: c.AllowMode == config.AllowModeWarn,
 	}
 	switch {

@@ -52,15 +52,16 @@ func (b *broker) recordRequest(record proxy.RequestRecord) {
 		b.operations.Add(record.Caller, record.Method, record.Path, time.Now())
 	}
 	if record.Status >= 400 {
-		failure := admin.Failure{Account: record.Account, Caller: record.Caller, Method: record.Method, Path: record.Path, Status: record.Status, Local: local}
+		failure := admin.FailedRequest{Account: record.Account, Caller: record.Caller, Method: record.Method, Path: record.Path, Status: record.Status, Local: local}
 		if local && record.Problem != nil {
 			failure.Code, failure.Reason, failure.Hint = record.Problem.Code, record.Problem.Detail, record.Problem.Hint
 		}
-		b.pages.ObserveFailure(failure)
+		b.pages.ObserveFailedRequest(failure)
 	}
 }
 
-// isLocalResponse reports whether the broker itself answered the app: with a problem, or without the API, as with a placeholder token.
+// isLocalResponse reports whether the broker itself answered the app: with a problem, or without the API, as with a placeholder
+// token.
 func isLocalResponse(record proxy.RequestRecord) bool {
 	return record.Status != proxy.StatusClientClosedRequest && (record.ProxyError != "" || record.Upstream == 0)
 }

@@ -65,8 +65,8 @@ func (b *broker) logRequest(record proxy.RequestRecord) {
 // sameReasonLogInterval is the pause between two log lines for the same reason: a client that gets an error often tries again.
 const sameReasonLogInterval = time.Minute
 
-// throttledRequestLog logs requests that were refused, or that failed: the first for a reason at once, and the others once a minute.
-// log and message must be set.
+// throttledRequestLog logs requests that were refused, or that failed: the first for a reason at once, and the others once a
+// minute. log and message must be set.
 type throttledRequestLog struct {
 	log     *zap.Logger
 	message string
@@ -199,7 +199,7 @@ func (d *dryRunLog) add(r proxy.RequestRecord) {
 	}
 	missing := zap.String("path", printable.Escape(r.Path, maxLoggedDryRunPath)) // the first unusual one stands for all
 	if usual {
-		missing = zap.String("pattern", operations.Pattern(operation))
+		missing = zap.String("pattern", operations.AllowPattern(operation))
 	}
 	d.log.Warn("BROKER_ALLOW_MODE=warn: the allow list would refuse this operation; logged once", optionalField("caller", r.Caller),
 		zap.String("method", printable.Escape(r.Method, maxLoggedMethod)), missing, zap.String("code", r.DryRun.Code), zap.Int("status", r.Status))

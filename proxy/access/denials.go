@@ -33,7 +33,7 @@ var Reasons = [...]DenialReason{
 }
 
 // newDenial returns a problem with what all denials have in common.
-func newDenial(reason DenialReason, status int, code, detail, hint string, fields ...problem.Field) *problem.Problem {
+func newDenial(reason DenialReason, status int, code, detail, hint string, fields ...problem.HeaderField) *problem.Problem {
 	return &problem.Problem{
 		Code: code, Status: status, Title: "The broker refused the request", Detail: detail, Hint: hint,
 		ProxyError: "http_request_denied", DenialReason: string(reason), Fields: fields,
@@ -45,8 +45,8 @@ const basicChallenge = `Basic realm="etrusted-broker", charset="UTF-8"`
 // newUnauthorized returns the denial of a request without valid credentials (RFC 9110 section 15.5.2).
 func newUnauthorized(code, detail, hint string) *problem.Problem {
 	return newDenial(ReasonKey, http.StatusUnauthorized, code, detail, hint,
-		problem.Field{Name: "WWW-Authenticate", Value: `Bearer realm="etrusted-broker"`},
-		problem.Field{Name: "WWW-Authenticate", Value: basicChallenge})
+		problem.HeaderField{Name: "WWW-Authenticate", Value: `Bearer realm="etrusted-broker"`},
+		problem.HeaderField{Name: "WWW-Authenticate", Value: basicChallenge})
 }
 
 // setClose makes a denial close the connection.
@@ -62,7 +62,7 @@ var errClientCertificateUntrusted = setClose(newDenial(ReasonCertificate, http.S
 var errMethodNotAllowed = newDenial(ReasonMethod, http.StatusMethodNotAllowed, "method-not-allowed",
 	"CONNECT and TRACE are not supported",
 	"Use the broker as the API's base URL. CONNECT needs BROKER_INTERCEPT_CA_DIR or BROKER_PASS_HOSTS, and TRACE would send the token back to its sender.",
-	problem.Field{Name: "Allow", Value: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"})
+	problem.HeaderField{Name: "Allow", Value: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"})
 
 var errOtherHostNotAllowed = newDenial(ReasonTarget, http.StatusForbidden, "target-not-allowed",
 	"the request is for a host other than the API",
@@ -133,7 +133,7 @@ var errTunnelNotAllowed = newDenial(ReasonTarget, http.StatusForbidden, "tunnel-
 var errProxyKeyMissing = newDenial(ReasonKey, http.StatusProxyAuthRequired, "proxy-key-missing",
 	"the request to the broker as a proxy has no access key, or a wrong one",
 	"Put the key into the proxy's URL as the password: HTTPS_PROXY=http://app:KEY@localhost:8080.",
-	problem.Field{Name: "Proxy-Authenticate", Value: basicChallenge})
+	problem.HeaderField{Name: "Proxy-Authenticate", Value: basicChallenge})
 
 var errTunnelAccessKeyExpired = setClose(newUnauthorized("tunnel-key-expired",
 	"the access key that opened this tunnel is no longer valid",

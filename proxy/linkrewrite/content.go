@@ -19,10 +19,10 @@ func IsJSON(contentType string) bool {
 // UpstreamAcceptEncoding returns the Accept-Encoding for a request to the API, so that links can be found: gzip if the app
 // accepts it, else identity. It is empty if the app excludes identity (RFC 9110 section 12.5.3), and with it every rewritten
 // response. Several Accept-Encoding fields of the app must be joined with ", ".
-func UpstreamAcceptEncoding(acceptEncoding string) string {
+func UpstreamAcceptEncoding(clientAcceptEncoding string) string {
 	const accepted, excluded = 1, 2
 	var gzip, identity, rest int // 0 if not listed
-	for element := range strings.SplitSeq(acceptEncoding, ",") {
+	for element := range strings.SplitSeq(clientAcceptEncoding, ",") {
 		name, weight, _ := strings.Cut(element, ";")
 		listed := accepted
 		q, ok := strings.CutPrefix(strings.ReplaceAll(strings.ToLower(weight), " ", ""), "q=")

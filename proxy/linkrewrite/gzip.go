@@ -14,12 +14,12 @@ import (
 // maxGunzipped bounds the decompressed size of a body that is held whole: a short body can become very long.
 const maxGunzipped = 64 << 10
 
-// Gunzip decompresses a whole body. It returns false if that is not gzip, not complete, or longer than 64 KiB.
-func Gunzip(body []byte) (plain []byte, ok bool) {
+// GunzipSmall decompresses a whole body. It returns false if that is not gzip, not complete, or longer than 64 KiB.
+func GunzipSmall(body []byte) (plain []byte, ok bool) {
 	if !hasGzipMagic(body) {
 		return nil, false
 	}
-	r := NewGunzipReader(bytes.NewReader(body))
+	r := NewLenientGunzipReader(bytes.NewReader(body))
 	defer func() { _ = r.Close() }()
 	out := bytes.NewBuffer(make([]byte, 0, min(8*len(body), maxGunzipped)+bytes.MinRead)) // gzip shortens JSON to about an eighth
 	n, err := out.ReadFrom(io.LimitReader(r, maxGunzipped+1))
@@ -29,7 +29,7 @@ func Gunzip(body []byte) (plain []byte, ok bool) {
 // hasGzipMagic reports whether a body begins as gzip does: RFC 1952 section 2.3.1.
 func hasGzipMagic(beginning []byte) bool { return bytes.HasPrefix(beginning, []byte{0x1f, 0x8b}) }
 
-// gzipDecoder is what a gunzipReader needs while it reads: 45 KiB.
+// gzipDecoder is what a lenientGunzipReader needs while it reads: 45 KiB.
 type gzipDecoder struct {
 	body   *bufio.Reader
 	member gzip.Reader
@@ -37,23 +37,23 @@ type gzipDecoder struct {
 
 var gzipDecoders = sync.Pool{New: func() any { return &gzipDecoder{body: bufio.NewReader(nil)} }}
 
-type gunzipReader struct {
+type lenientGunzipReader struct {
 	*gzipDecoder           // nil after Close
 	plain        io.Reader // the current member, or the body if that is not gzip; nil before it is known
 	unzipped     bool      // a whole member
 }
 
-// NewGunzipReader returns a reader that decompresses a body as it arrives. It reads all gzip members, and ignores what
+// NewLenientGunzipReader returns a reader that decompresses a body as it arrives. It reads all gzip members, and ignores what
 // follows the last, padding or noise, as most programs do. A body that is not gzip, whatever its Content-Encoding says, is
 // returned unchanged. Close makes its memory available to other readers, and does not close the body.
-func NewGunzipReader(body io.Reader) io.ReadCloser {
+func NewLenientGunzipReader(body io.Reader) io.ReadCloser {
 	state, _ := gzipDecoders.Get().(*gzipDecoder)
 	state.body.Reset(body)
-	return &gunzipReader{gzipDecoder: state}
+	return &lenientGunzipReader{gzipDecoder: state}
 }
 
 // Read returns what is known as soon as it is known.
-func (g *gunzipReader) Read(p []byte) (int, error) {
+func (g *lenientGunzipReader) Read(p []byte) (int, error) {
 	if g.gzipDecoder == nil {
 		return 0, fs.ErrClosed
 	}
@@ -79,7 +79,7 @@ func (g *gunzipReader) Read(p []byte) (int, error) {
 	}
 }
 
-func (g *gunzipReader) Close() error {
+func (g *lenientGunzipReader) Close() error {
 	if g.gzipDecoder != nil {
 		g.body.Reset(nil) // free the body
 		gzipDecoders.Put(g.gzipDecoder)

@@ -43,7 +43,7 @@ var gzipBodies = []struct {
 func TestGunzipReader(t *testing.T) {
 	for _, test := range gzipBodies {
 		for _, inner := range []io.Reader{strings.NewReader(test.body), iotest.OneByteReader(strings.NewReader(test.body)), iotest.DataErrReader(strings.NewReader(test.body))} {
-			r := linkrewrite.NewGunzipReader(inner)
+			r := linkrewrite.NewLenientGunzipReader(inner)
 			got, err := readAll(r, 1000)
 			if test.err == nil && got != test.want || !errors.Is(err, test.err) || !strings.HasPrefix(test.want, got) {
 				t.Errorf("%s: got %.20q, %v, want %.20q, %v", test.name, got, err, test.want, test.err)
@@ -57,7 +57,7 @@ func TestGunzipReader(t *testing.T) {
 
 func TestGunzip(t *testing.T) {
 	for _, test := range gzipBodies {
-		got, ok := linkrewrite.Gunzip([]byte(test.body))
+		got, ok := linkrewrite.GunzipSmall([]byte(test.body))
 		if ok == test.notWhole || ok && string(got) != test.want {
 			t.Errorf("%s: got %.20q, %v, want %.20q, %v", test.name, got, ok, test.want, !test.notWhole)
 		}
@@ -68,7 +68,7 @@ func TestGunzip(t *testing.T) {
 func TestGunzipReaderReturnsErrors(t *testing.T) {
 	broken := errors.New("broken")
 	for _, body := range []string{"", "[1]", "\x1f", oneMember[:3], oneMember[:20], oneMember, oneMember + "\x1f"} {
-		r := linkrewrite.NewGunzipReader(&chunkReader{chunks: [][]byte{[]byte(body)}, err: broken})
+		r := linkrewrite.NewLenientGunzipReader(&chunkReader{chunks: [][]byte{[]byte(body)}, err: broken})
 		if got, err := readAll(r, 100); !errors.Is(err, broken) {
 			t.Errorf("%q: got %q, %v, want %v", body, got, err, broken)
 		}
@@ -78,14 +78,14 @@ func TestGunzipReaderReturnsErrors(t *testing.T) {
 
 // TestGunzipReaderIsDeadAfterClose: its memory belongs to other readers then.
 func TestGunzipReaderIsDeadAfterClose(t *testing.T) {
-	first := linkrewrite.NewGunzipReader(strings.NewReader(oneMember))
+	first := linkrewrite.NewLenientGunzipReader(strings.NewReader(oneMember))
 	buffer := make([]byte, 1)
 	if n, err := first.Read(buffer); n != 1 || err != nil {
 		t.Fatalf("got %d, %v", n, err)
 	}
 	_, _ = first.Close(), first.Close()
-	second := linkrewrite.NewGunzipReader(strings.NewReader(brokertest.Gzipped("[2]")))
-	third := linkrewrite.NewGunzipReader(strings.NewReader(brokertest.Gzipped("[3]")))
+	second := linkrewrite.NewLenientGunzipReader(strings.NewReader(brokertest.Gzipped("[2]")))
+	third := linkrewrite.NewLenientGunzipReader(strings.NewReader(brokertest.Gzipped("[3]")))
 	if n, err := first.Read(buffer); n != 0 || err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("after Close: got %d, %v, want an error", n, err)
 	}
@@ -104,7 +104,7 @@ func TestConcurrentReaders(t *testing.T) {
 			body := strings.Repeat(`["`+from+`/","`+strings.Repeat(string(rune('a'+i)), 3000)+`"]`, 20)
 			want, zipped := strings.ReplaceAll(body, from, to), brokertest.Gzipped(body)
 			for range 10 {
-				unzipped := linkrewrite.NewGunzipReader(strings.NewReader(zipped))
+				unzipped := linkrewrite.NewLenientGunzipReader(strings.NewReader(zipped))
 				if got, err := readAll(rewriter.NewReader(unzipped), 5000); got != want || err != nil {
 					t.Errorf("got %v, %d bytes that differ from want at %d", err, len(got), firstDifference(got, want))
 				}

@@ -16,8 +16,8 @@ type Origin struct {
 
 // NewOrigin returns the Origin for a URL that consists of a scheme, a host (not empty) and, optionally, a port, such as
 // https://api.etrusted.com.
-func NewOrigin(url string) *Origin {
-	scheme, host, _ := strings.Cut(strings.ToLower(url), "://")
+func NewOrigin(apiURL string) *Origin {
+	scheme, host, _ := strings.Cut(strings.ToLower(apiURL), "://")
 	defaultPorts := map[string]string{"https": ":443", "http": ":80"}
 	host = strings.TrimSuffix(host, defaultPorts[scheme])
 	variants := []string{scheme + "://" + host, "https://" + host, "http://" + host, "//" + host}
@@ -41,13 +41,13 @@ func (o *Origin) To(url string) Rewriter { return Rewriter{from: o, to: url} }
 func (o *Origin) matchLength(text []byte) (length int) {
 	for _, usual := range o.commonForms {
 		if bytes.HasPrefix(text, usual) {
-			if c, _ := decodeJSONChar(text[len(usual):]); mayFollowOrigin(c) {
+			if c, _ := decodeJSONCharLower(text[len(usual):]); mayFollowOrigin(c) {
 				return len(usual)
 			}
 		}
 	}
 	for _, variant := range o.variants {
-		n := matchURL(text, variant)
+		n := matchURLAtStart(text, variant)
 		if n > 0 {
 			return n
 		}
@@ -56,19 +56,19 @@ func (o *Origin) matchLength(text []byte) (length int) {
 	return length
 }
 
-// matchURL is matchLength for one URL, in lower case.
-func matchURL(text []byte, url string) (length int) {
+// matchURLAtStart is matchLength for one URL, in lower case.
+func matchURLAtStart(text []byte, lowerURL string) (lengthOrMinus1 int) {
 	for i := 0; ; i++ {
-		c, n := decodeJSONChar(text[length:])
+		c, n := decodeJSONCharLower(text[lengthOrMinus1:])
 		switch {
 		case n == 0:
 			return -1
-		case i == len(url) && mayFollowOrigin(c):
-			return length
-		case i == len(url) || c != url[i]:
+		case i == len(lowerURL) && mayFollowOrigin(c):
+			return lengthOrMinus1
+		case i == len(lowerURL) || c != lowerURL[i]:
 			return 0
 		}
-		length += n
+		lengthOrMinus1 += n
 	}
 }
 
@@ -76,10 +76,10 @@ func matchURL(text []byte, url string) (length int) {
 // api.example.com.evil.example, api.example.com:8443, api.example.com@evil.example.
 func mayFollowOrigin(c byte) bool { return c == '"' || c == '/' || c == '?' || c == '#' }
 
-// decodeJSONChar returns the first character of a JSON string's content in lower case, and the number of its bytes: 1 for the
+// decodeJSONCharLower returns the first character of a JSON string's content in lower case, and the number of its bytes: 1 for the
 // character itself, 2 for \/, 6 for escapes such as \u002f; 0 if text ends too early. An escape that a URL cannot contain
 // counts as NUL: \u0022 is no closing quote.
-func decodeJSONChar(text []byte) (c byte, n int) {
+func decodeJSONCharLower(text []byte) (c byte, n int) {
 	switch {
 	case len(text) == 0:
 		return 0, 0

@@ -10,11 +10,11 @@ const readerBufferSize = 16 << 10
 
 var readerBuffers = sync.Pool{New: func() any { return new([readerBufferSize]byte) }}
 
-// reader rewrites the links in a stream of JSON, in constant memory.
-type reader struct {
+// rewritingReader rewrites the links in a stream of JSON, in constant memory.
+type rewritingReader struct {
 	body    io.Reader
 	err     error // of body, returned after all bytes
-	scanner scanner
+	scanner linkScanner
 
 	buffer    []byte // nil before the first Read and after the last
 	start     int    // buffer[start:] is to be returned; the bytes before it are context
@@ -29,11 +29,11 @@ type reader struct {
 // It holds back only the start of a string that may be a link, until the bytes that decide it arrive: its origin, or its end if
 // it may be a key; at most 4 KiB. An error of body, io.EOF too, is returned after all bytes before it, and by every later Read.
 func (r Rewriter) NewReader(body io.Reader) io.Reader {
-	return &reader{body: body, scanner: scanner{Rewriter: r}, needInput: true}
+	return &rewritingReader{body: body, scanner: linkScanner{Rewriter: r}, needInput: true}
 }
 
 // Read reads from the body only if it has nothing to return.
-func (r *reader) Read(p []byte) (n int, err error) {
+func (r *rewritingReader) Read(p []byte) (n int, err error) {
 	for {
 		c := copy(p[n:], r.buffer[r.start:r.begin])
 		r.start, n = r.start+c, n+c
@@ -62,7 +62,7 @@ func (r *reader) Read(p []byte) (n int, err error) {
 }
 
 // fill reads more text and reports whether it got any, or an error.
-func (r *reader) fill() (progress bool) {
+func (r *rewritingReader) fill() (progress bool) {
 	if r.buffer == nil {
 		array, _ := readerBuffers.Get().(*[readerBufferSize]byte)
 		r.buffer = array[:0]

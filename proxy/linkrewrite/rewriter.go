@@ -24,7 +24,7 @@ type Rewriter struct {
 // JSON rewrites the links in a complete JSON body and reports whether it rewrote any. If not, it returns body itself,
 // without allocating. It does not modify body.
 func (r Rewriter) JSON(body []byte) (rewritten []byte, changed bool) {
-	s := scanner{Rewriter: r}
+	s := linkScanner{Rewriter: r}
 	done := 0
 	for begin, end := s.next(body, 0, true); begin < end; begin, end = s.next(body, done, true) {
 		if rewritten == nil {

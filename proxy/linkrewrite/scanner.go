@@ -13,8 +13,8 @@ const (
 	maxLookahead = 4 << 10
 )
 
-// scanner finds the links in a text, and their replacements.
-type scanner struct {
+// linkScanner finds the links in a text, and their replacements.
+type linkScanner struct {
 	Rewriter
 	escape         int    // index of the first \u00 after the last position, if greater than that; 0 for a new text
 	plain, slashed string // the replacement of an origin in JSON, and with each slash as \/; made when first needed
@@ -23,7 +23,7 @@ type scanner struct {
 // next finds the first link in text[start:]: its origin is text[begin:end]. If it finds none, end is begin, and text[begin:],
 // which may be empty, is undecided: it must be scanned again, with more text or with last. Up to maxLookbehind bytes before start
 // are examined too.
-func (s *scanner) next(text []byte, start int, last bool) (begin, end int) {
+func (s *linkScanner) next(text []byte, start int, last bool) (begin, end int) {
 	first := max(0, start-1) // no quote before it begins a link
 	for i := start; ; first = i {
 		i = s.nextCandidate(text, i+1)
@@ -42,7 +42,7 @@ func (s *scanner) next(text []byte, start int, last bool) (begin, end int) {
 
 // nextCandidate returns the index of the first byte in text[i:] that may be in a link: the slash before the host, if both are
 // written without escapes, or an escape of an ASCII character. It returns len(text) without one.
-func (s *scanner) nextCandidate(text []byte, i int) int {
+func (s *linkScanner) nextCandidate(text []byte, i int) int {
 	host := s.from.host
 	for ; i < len(text); i++ {
 		if s.escape < i {
@@ -65,7 +65,7 @@ func (s *scanner) nextCandidate(text []byte, i int) int {
 }
 
 // matchLink is Origin.matchLength for the string whose content begins at begin, unless that is a key.
-func (s *scanner) matchLink(text []byte, begin int, last bool) (length int) {
+func (s *linkScanner) matchLink(text []byte, begin int, last bool) (length int) {
 	var before byte
 	for i := begin - 2; i >= max(0, begin-maxLookbehind) && before <= ' '; i-- {
 		before = text[i]
@@ -92,10 +92,10 @@ func (s *scanner) matchLink(text []byte, begin int, last bool) (length int) {
 }
 
 // firstNonSpaceAfterString returns the first byte after a string that is not white space, or 0. The text begins in the string.
-func firstNonSpaceAfterString(text []byte) byte {
+func firstNonSpaceAfterString(insideString []byte) byte {
 	inside := true
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
+	for i := 0; i < len(insideString); i++ {
+		switch c := insideString[i]; {
 		case inside && c == '\\':
 			i++
 		case inside:
@@ -109,7 +109,7 @@ func firstNonSpaceAfterString(text []byte) byte {
 
 // replacement returns what replaces an origin. A URL needs no escapes in JSON, but it may contain the Host header that the client
 // sent: a quote in it must not end the string.
-func (s *scanner) replacement(found []byte) string {
+func (s *linkScanner) replacement(found []byte) string {
 	if s.plain == "" {
 		s.plain = s.to
 		if strings.ContainsFunc(s.to, func(c rune) bool { return c < ' ' || c == '"' || c == '\\' }) {

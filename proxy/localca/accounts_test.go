@@ -15,7 +15,7 @@ const (
 
 func openForAccounts(t *testing.T, dir string, more ...string) *localca.CA {
 	t.Helper()
-	a, err := localca.OpenForAccounts(dir, both, more)
+	a, err := localca.OpenOrCreateForAccounts(dir, both, more)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,17 +72,17 @@ func TestRefusesHostsOutsideItsConstraints(t *testing.T) {
 	}
 }
 
-// Without accounts, the CA must be for exactly the hosts. With accounts, it must be for the broker's at least, and of the form that the
-// broker creates.
+// Without accounts, the CA must be for exactly the hosts. With accounts, it must be for the broker's at least, and of the form that
+// the broker creates.
 func TestCAOfAccountsMustPermitTheBrokersHosts(t *testing.T) {
 	t.Parallel()
 	dir := inMemory(t)
 	openForAccounts(t, dir, qaAPI)
 	checkRejected(t, dir, both, filepath.Join(dir, "ca.key")+" ", "is for api.etrusted.com, api.etrusted.site, login.etrusted.com, but the configured hosts are api.etrusted.com, login.etrusted.com: ")
-	if _, err := localca.OpenForAccounts(dir, []string{api, qaLogin}, []string{qaAPI}); err == nil {
+	if _, err := localca.OpenOrCreateForAccounts(dir, []string{api, qaLogin}, []string{qaAPI}); err == nil {
 		t.Error("got a CA that is not for the login server, want an error")
 	}
-	if _, err := localca.OpenForAccounts(dir, both, []string{"no host"}); err == nil {
+	if _, err := localca.OpenOrCreateForAccounts(dir, both, []string{"no host"}); err == nil {
 		t.Error("got a CA for an invalid host, want an error")
 	}
 }

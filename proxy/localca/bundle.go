@@ -11,9 +11,9 @@ import (
 	"unicode/utf16"
 )
 
-// Bundle returns a CA's certificate, followed by those that the system trusts: for programs that accept only one file. The
-// latter are read from certFile, the value of SSL_CERT_FILE, or if that is empty from the system's own bundle.
-func Bundle(certificate []byte, certFile string) ([]byte, error) {
+// BundleWithSystemCAs returns a CA's certificate, followed by those that the system trusts: for programs that accept only one file.
+// The latter are read from certFile, the value of SSL_CERT_FILE, or if that is empty from the system's own bundle.
+func BundleWithSystemCAs(certificatePEM []byte, sslCertFile string) ([]byte, error) {
 	files := []string{
 		"/etc/ssl/certs/ca-certificates.crt", // Debian, Alpine
 		"/etc/pki/tls/certs/ca-bundle.crt",   // Red Hat
@@ -21,29 +21,29 @@ func Bundle(certificate []byte, certFile string) ([]byte, error) {
 		"/etc/ssl/ca-bundle.pem", // SUSE
 		"/etc/ssl/cert.pem",      // Alpine, BSD, macOS
 	}
-	if certFile != "" {
-		files = []string{certFile}
+	if sslCertFile != "" {
+		files = []string{sslCertFile}
 	}
 	for _, file := range files {
 		system, err := os.ReadFile(file) //nolint:gosec // the user names it, or the list above
 		switch {
-		case errors.Is(err, os.ErrNotExist) && certFile == "":
+		case errors.Is(err, os.ErrNotExist) && sslCertFile == "":
 		case err != nil:
 			return nil, fmt.Errorf("cannot read the system's certificate authorities: %w", err)
 		default:
-			return append(append(bytes.TrimSpace(certificate), '\n'), system...), nil // in this order: the system's may lack its last line break
+			return append(append(bytes.TrimSpace(certificatePEM), '\n'), system...), nil // in this order: the system's may lack its last line break
 		}
 	}
 	return nil, errors.New("this system has no bundle of certificate authorities: install the package ca-certificates, or set SSL_CERT_FILE to one")
 }
 
-// TrustStorePassword is the password of the result of TrustStore: that which Java uses for its own.
-const TrustStorePassword = "changeit"
+// JavaTrustStorePassword is the password of the result of JavaTrustStore: that which Java uses for its own.
+const JavaTrustStorePassword = "changeit"
 
-// TrustStore converts a bundle to Java's format for trusted certificates, JKS. It skips what is not a certificate.
-func TrustStore(bundle []byte) []byte {
+// JavaTrustStore converts a bundle to Java's format for trusted certificates, JKS. It skips what is not a certificate.
+func JavaTrustStore(bundlePEM []byte) []byte {
 	var certificates [][]byte
-	for block, rest := pem.Decode(bundle); block != nil; block, rest = pem.Decode(rest) {
+	for block, rest := pem.Decode(bundlePEM); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type == "CERTIFICATE" {
 			certificates = append(certificates, block.Bytes)
 		}
@@ -62,7 +62,7 @@ func TrustStore(bundle []byte) []byte {
 		write(uint32(len(certificate)), certificate)                                         //nolint:gosec // it has some kilobytes
 	}
 	digest := sha1.New() //nolint:gosec // see the import
-	_ = binary.Write(digest, binary.BigEndian, utf16.Encode([]rune(TrustStorePassword)))
+	_ = binary.Write(digest, binary.BigEndian, utf16.Encode([]rune(JavaTrustStorePassword)))
 	digest.Write([]byte("Mighty Aphrodite"))
 	digest.Write(store)
 	return digest.Sum(store)

@@ -25,11 +25,11 @@ func TestBundleHasBothKindsOfCertificates(t *testing.T) {
 	if err := os.WriteFile(system, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got, err := localca.Bundle(ca.CertificatePEM(), system)
+	got, err := localca.BundleWithSystemCAs(ca.CertificatePEM(), system)
 	if err != nil || certificates(got) != 2 || !strings.HasPrefix(string(got), strings.TrimSpace(string(ca.CertificatePEM()))) {
 		t.Errorf("got %v and %d certificates, want 2, the CA's first:\n%s", err, certificates(got), got)
 	}
-	if _, err := localca.Bundle(ca.CertificatePEM(), filepath.Join(t.TempDir(), "missing")); err == nil {
+	if _, err := localca.BundleWithSystemCAs(ca.CertificatePEM(), filepath.Join(t.TempDir(), "missing")); err == nil {
 		t.Error("SSL_CERT_FILE does not exist: got no error")
 	}
 }
@@ -43,14 +43,14 @@ func TestJavaReadsTheTrustStore(t *testing.T) {
 	ca, other := open(t, t.TempDir(), "api.example"), open(t, t.TempDir(), "other.example")
 	store := filepath.Join(t.TempDir(), "truststore.jks")
 	bundle := append(ca.CertificatePEM(), other.CertificatePEM()...)
-	if err := os.WriteFile(store, localca.TrustStore(bundle), 0o600); err != nil {
+	if err := os.WriteFile(store, localca.JavaTrustStore(bundle), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	list := func(password string) string {
 		output, _ := exec.CommandContext(t.Context(), keytool, "-list", "-rfc", "-keystore", store, "-storetype", "JKS", "-storepass", password).CombinedOutput()
 		return string(output)
 	}
-	output := list(localca.TrustStorePassword)
+	output := list(localca.JavaTrustStorePassword)
 	if certificates([]byte(output)) != 2 || !strings.Contains(output, strings.Fields(string(ca.CertificatePEM()))[2]) {
 		t.Errorf("got %d certificates, want 2:\n%s", certificates([]byte(output)), output)
 	}

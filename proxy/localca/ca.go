@@ -39,7 +39,7 @@ type CA struct {
 	certificates map[string]*tls.Certificate // by host; nil before its first handshake
 }
 
-// Open returns the CA stored in the directory dir, for hosts of the form HOST or HOST:PORT, where HOST is a name or an
+// OpenOrCreate returns the CA stored in the directory dir, for hosts of the form HOST or HOST:PORT, where HOST is a name or an
 // IP address (IPv6 in brackets) and PORT defaults to 443. There must be at least one. A host at port 443 is one at port 80 too:
 // some clients use CONNECT for http URLs. ca.key is the whole CA: the signer's key and both certificates. ca.crt is a copy of
 // the one that apps must trust.
@@ -51,20 +51,20 @@ type CA struct {
 // hosts, if it is accessible to other users than its owner (not checked on Windows), or if ca.crt is not its certificate.
 //
 // The errors say what to do and contain nothing of the key.
-func Open(dir string, hosts []string) (*CA, error) {
-	return openCA(dir, hosts, nil, false)
+func OpenOrCreate(dir string, hosts []string) (*CA, error) {
+	return openOrCreate(dir, hosts, nil, false)
 }
 
-// OpenForAccounts is Open for hosts to which accounts add others, which come and go. A new CA is for the hosts and accountHosts, those
-// that accounts have now. An existing one must be for the hosts, and may be for others. The CA signs only for the hosts until
-// SetHosts is called.
-func OpenForAccounts(dir string, hosts, accountHosts []string) (*CA, error) {
-	return openCA(dir, hosts, accountHosts, true)
+// OpenOrCreateForAccounts is Open for hosts to which accounts add others, which come and go. A new CA is for the hosts and
+// accountHosts, those that accounts have now. An existing one must be for the hosts, and may be for others. The CA signs only for
+// the hosts until SetHosts is called.
+func OpenOrCreateForAccounts(dir string, hosts, currentAccountHosts []string) (*CA, error) {
+	return openOrCreate(dir, hosts, currentAccountHosts, true)
 }
 
-// openCA opens the CA for some hosts, or creates it for these and accountHosts. An existing one may permit others only
+// openOrCreate opens the CA for some hosts, or creates it for these and accountHosts. An existing one may permit others only
 // with mayPermitOthers.
-func openCA(dir string, hosts, accountHosts []string, mayPermitOthers bool) (*CA, error) {
+func openOrCreate(dir string, hosts, accountHosts []string, existingMayPermitOthers bool) (*CA, error) {
 	a := new(CA)
 	names, err := a.setHosts(hosts)
 	if err != nil {
@@ -74,7 +74,7 @@ func openCA(dir string, hosts, accountHosts []string, mayPermitOthers bool) (*CA
 	if err != nil {
 		return nil, err
 	}
-	d, err := openDir(dir)
+	d, err := openExistingDir(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -85,14 +85,14 @@ func openCA(dir string, hosts, accountHosts []string, mayPermitOthers bool) (*CA
 	if d.exists(certName) && !d.exists(keyName) {
 		return nil, d.fileErrorf(certName, "exists without ca.key: restore ca.key, or "+replaceAdvice)
 	}
-	file, err := d.readOrCreate(keyName, keyMode, func() ([]byte, error) { return newCA(all) })
+	file, err := d.readOrCreate(keyName, keyMode, func() ([]byte, error) { return newCAKeyFile(all) })
 	if err != nil {
 		return nil, err
 	}
 	if a.root, a.signer, a.key, err = parseCAKeyFile(file); err != nil {
 		return nil, d.fileErrorf(keyName, "%w", err)
 	}
-	if err := verifyCA(a.root, a.signer, names, mayPermitOthers); err != nil {
+	if err := verifyCA(a.root, a.signer, names, existingMayPermitOthers); err != nil {
 		return nil, d.fileErrorf(keyName, "%w", err)
 	}
 	published, err := d.readOrCreate(certName, certMode, func() ([]byte, error) { return a.CertificatePEM(), nil })
@@ -187,7 +187,7 @@ func (a *CA) ServerNameTLS() *tls.Config {
 func (a *CA) CertificatePath() string { return a.path }
 
 // CertificatePEM returns the certificate that apps must trust.
-func (a *CA) CertificatePEM() []byte { return encodeCertificate(a.root) }
+func (a *CA) CertificatePEM() []byte { return encodeCertificatePEM(a.root) }
 
 // NotAfter returns when the CA certificate expires. After that, apps reject every certificate that the CA has signed.
 func (a *CA) NotAfter() time.Time { return a.root.NotAfter }

@@ -28,9 +28,9 @@ const (
 	signerPathLen = 0
 )
 
-// newCA creates the root and the signer of a CA for only these hosts, and returns the content of ca.key. The root's key is
+// newCAKeyFile creates the root and the signer of a CA for only these hosts, and returns the content of ca.key. The root's key is
 // discarded.
-func newCA(hosts []string) ([]byte, error) {
+func newCAKeyFile(hosts []string) ([]byte, error) {
 	// The name is shown in lists of CAs. It names no machine, because the certificate is copied into apps and images. The
 	// random part distinguishes the CAs of two brokers, for people and for programs that look up issuers by subject.
 	name := "etrusted-broker local CA " + strings.ToLower(rand.Text()[:8])
@@ -50,11 +50,11 @@ func newCA(hosts []string) ([]byte, error) {
 	}
 	// For readers who compare ca.key with ca.crt.
 	const comment = "Keep this secret. It has a certificate that ca.crt has signed, ca.crt itself, and the key of the first. The key of ca.crt was not kept.\n"
-	return slices.Concat([]byte(comment), encodeCertificate(signer), encodeCertificate(root),
+	return slices.Concat([]byte(comment), encodeCertificatePEM(signer), encodeCertificatePEM(root),
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})), nil
 }
 
-func encodeCertificate(cert *x509.Certificate) []byte {
+func encodeCertificatePEM(cert *x509.Certificate) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
 }
 

@@ -36,8 +36,8 @@ func addNameConstraints(template *x509.Certificate, hosts []string) {
 	}
 }
 
-// hasNameConstraints reports whether a certificate has exactly the constraints that addNameConstraints sets.
-func hasNameConstraints(cert *x509.Certificate, hosts []string) bool {
+// hasExactNameConstraints reports whether a certificate has exactly the constraints that addNameConstraints sets.
+func hasExactNameConstraints(cert *x509.Certificate, hosts []string) bool {
 	var want x509.Certificate
 	addNameConstraints(&want, hosts)
 	return constraintsOf(cert) == constraintsOf(&want)

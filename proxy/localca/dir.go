@@ -24,14 +24,14 @@ const (
 // caDir is the directory of the files. All operations use the opened directory, even if it is replaced meanwhile.
 type caDir struct{ root *os.Root }
 
-func openDir(dir string) (*caDir, error) {
+func openExistingDir(dir string) (*caDir, error) {
 	path, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("cannot resolve the directory %s: %w", dir, err)
 	}
 	root, err := os.OpenRoot(path)
 	if err != nil {
-		return nil, dirError(path, err)
+		return nil, explainDirError(path, err)
 	}
 	return &caDir{root}, nil
 }
@@ -68,7 +68,7 @@ func (d *caDir) create(name string, content []byte, mode fs.FileMode) error {
 	temp := "." + name + "-" + rand.Text()
 	file, err := d.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyMode)
 	if err != nil {
-		return dirError(d.root.Name(), err)
+		return explainDirError(d.root.Name(), err)
 	}
 	defer func() { _ = d.root.Remove(temp) }() // a leftover temporary file is harmless
 	_, err = file.Write(content)
@@ -107,8 +107,8 @@ func (d *caDir) readFile(name string) ([]byte, error) {
 	return content, nil
 }
 
-// dirError turns a system error about the directory into one that says what to do.
-func dirError(path string, err error) error {
+// explainDirError turns a system error about the directory into one that says what to do.
+func explainDirError(path string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("the directory %s is not accessible for this user: grant read and write access, or use another directory", path)

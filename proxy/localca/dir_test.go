@@ -147,11 +147,11 @@ func TestRejectsMissingDirectory(t *testing.T) {
 	t.Parallel()
 	dir := inMemory(t)
 	missing := filepath.Join(dir, "missing")
-	if _, err := localca.Open(missing, both); err == nil || !strings.HasPrefix(err.Error(), "the directory "+missing+" cannot be used: ") {
+	if _, err := localca.OpenOrCreate(missing, both); err == nil || !strings.HasPrefix(err.Error(), "the directory "+missing+" cannot be used: ") {
 		t.Error(err)
 	}
 	write(t, dir, "file", nil)
-	if _, err := localca.Open(filepath.Join(dir, "file"), both); err == nil || !strings.Contains(err.Error(), "file cannot be used: ") {
+	if _, err := localca.OpenOrCreate(filepath.Join(dir, "file"), both); err == nil || !strings.Contains(err.Error(), "file cannot be used: ") {
 		t.Error(err)
 	}
 	if names := list(t, dir); len(names) != 1 {
@@ -219,7 +219,7 @@ func keyIn(t *testing.T, dir string) []byte {
 func checkRejected(t *testing.T, dir string, hosts []string, prefix string, texts ...string) {
 	t.Helper()
 	before := snapshot(t, dir)
-	_, err := localca.Open(dir, hosts)
+	_, err := localca.OpenOrCreate(dir, hosts)
 	if after := snapshot(t, dir); after != before {
 		t.Errorf("changed from\n%s\nto\n%s", before, after)
 	}

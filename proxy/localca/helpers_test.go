@@ -28,7 +28,7 @@ var both = []string{api, login}
 
 func open(t testing.TB, dir string, hosts ...string) *localca.CA {
 	t.Helper()
-	a, err := localca.Open(dir, hosts)
+	a, err := localca.OpenOrCreate(dir, hosts)
 	if err != nil {
 		t.Fatal(err)
 	}

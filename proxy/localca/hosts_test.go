@@ -44,7 +44,7 @@ func TestRejectsInvalidHosts(t *testing.T) {
 		{"api.etrusted.com/"}, {"b\u00fccher.example"}, {"::1"}, {"[fe80::1%eth0]"},
 	} {
 		dir := inMemory(t)
-		if _, err := localca.Open(dir, hosts); err == nil || !strings.Contains(err.Error(), "host") {
+		if _, err := localca.OpenOrCreate(dir, hosts); err == nil || !strings.Contains(err.Error(), "host") {
 			t.Errorf("Open(%q): %v, want an error about the host", hosts, err)
 		}
 		if names := list(t, dir); len(names) > 0 {

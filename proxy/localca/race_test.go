@@ -55,7 +55,7 @@ func TestMain(m *testing.M) {
 
 // openResult returns one line: the digest of the certificate, or the error.
 func openResult(dir string) string {
-	a, err := localca.Open(dir, both)
+	a, err := localca.OpenOrCreate(dir, both)
 	if err != nil {
 		return "error: " + err.Error()
 	}

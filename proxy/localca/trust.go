@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// trustInstructions has lines that were each tested with a real client. Most settings replace the CAs that an app trusts, so
-// they get a bundle of all. ca.crt comes first in it, because the last line of a bundle may lack its line break.
+// trustInstructionsTemplate has lines that were each tested with a real client. Most settings replace the CAs that an app trusts,
+// so they get a bundle of all. ca.crt comes first in it, because the last line of a bundle may lack its line break.
 //
 //go:embed trust.txt
-var trustInstructions string
+var trustInstructionsTemplate string
 
 // TrustInstructions returns instructions for making individual apps trust the CA certificate at path. The commands are
 // for a POSIX shell and assume that the broker listens on its default address.
-func TrustInstructions(path string) string {
-	quoted := "'" + strings.ReplaceAll(path, "'", `'\''`) + "'" // one shell word, whatever characters it contains
-	return strings.ReplaceAll(trustInstructions, "{path}", quoted)
+func TrustInstructions(certificatePath string) string {
+	quoted := "'" + strings.ReplaceAll(certificatePath, "'", `'\''`) + "'" // one shell word, whatever characters it contains
+	return strings.ReplaceAll(trustInstructionsTemplate, "{path}", quoted)
 }

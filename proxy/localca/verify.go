@@ -40,7 +40,7 @@ func verifyCA(root, signer *x509.Certificate, hosts []string, mayPermitOthers bo
 		return fmt.Errorf("expired on %s: "+replaceAdvice, formatDate(root.NotAfter))
 	case now.Before(root.NotBefore):
 		return fmt.Errorf("is not valid before %s: correct this machine's clock, or if it is right, "+replaceAdvice, formatDate(root.NotBefore))
-	case !hasNameConstraints(root, permitted) || !hasNameConstraints(signer, permitted),
+	case !hasExactNameConstraints(root, permitted) || !hasExactNameConstraints(signer, permitted),
 		slices.ContainsFunc(hosts, isMissing), len(permitted) > len(hosts) && !mayPermitOthers:
 		return fmt.Errorf("is for %s, but the configured hosts are %s: configure the old hosts again, or "+replaceAdvice,
 			cmp.Or(strings.Join(permitted, ", "), "any host"), strings.Join(hosts, ", "))

@@ -74,7 +74,7 @@ func Handle(r Request) Response {
 	if key != "" {
 		seconds = 60 // as long as the old key is valid after a change (keyGracePeriod in package access), so an app always has a valid one
 	}
-	token := Token{account, key}.String()
+	token := PlaceholderToken{account, key}.String()
 	return jsonResponse(http.StatusOK, map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": seconds})
 }
 
@@ -100,13 +100,13 @@ func (r *Request) clientCredentials(form url.Values) (id, secret string, inHeade
 		return form.Get("client_id"), form.Get("client_secret"), false
 	}
 	if key, accepted := r.CheckSecret(password); !accepted || key == "" {
-		password = formDecode(password)
+		password = formDecodeLeniently(password)
 	}
-	return formDecode(user), password, true
+	return formDecodeLeniently(user), password, true
 }
 
-// formDecode decodes what is encoded as in a form, and returns other text unchanged.
-func formDecode(text string) string {
+// formDecodeLeniently decodes what is encoded as in a form, and returns other text unchanged.
+func formDecodeLeniently(text string) string {
 	if decoded, err := url.QueryUnescape(text); err == nil {
 		return decoded
 	}
@@ -124,18 +124,18 @@ func jsonResponse(status int, body map[string]any) Response {
 	return Response{Status: status, Body: text}
 }
 
-// Token is a placeholder token.
-type Token struct {
+// PlaceholderToken is a placeholder token.
+type PlaceholderToken struct {
 	Account string // empty for the default account
 	Key     string // the access key; empty if none is required
 }
 
-const tokenPrefix = "placeholder"
+const placeholderPrefix = "placeholder"
 
 // String returns the token as it is sent: placeholder, placeholder:ACCOUNT, or with the key placeholder:ACCOUNT:KEY.
-func (t Token) String() string {
-	text := tokenPrefix
-	if t != (Token{}) {
+func (t PlaceholderToken) String() string {
+	text := placeholderPrefix
+	if t != (PlaceholderToken{}) {
 		text += ":" + t.Account
 	}
 	if t.Key != "" {
@@ -144,19 +144,19 @@ func (t Token) String() string {
 	return text
 }
 
-// Parse parses the result of String. It reports false for anything else.
-func Parse(token string) (Token, bool) {
-	rest, ok := strings.CutPrefix(token, tokenPrefix)
+// ParsePlaceholderToken parses the result of String. It reports false for anything else.
+func ParsePlaceholderToken(token string) (PlaceholderToken, bool) {
+	rest, ok := strings.CutPrefix(token, placeholderPrefix)
 	if !ok || rest != "" && rest[0] != ':' {
-		return Token{}, false
+		return PlaceholderToken{}, false
 	}
 	account, key, _ := strings.Cut(strings.TrimPrefix(rest, ":"), ":")
-	return Token{account, key}, true
+	return PlaceholderToken{account, key}, true
 }
 
-// AccessKey returns the access key in a placeholder token. Any other token is itself the key.
-func AccessKey(token string) string {
-	if t, ok := Parse(token); ok && t.Key != "" {
+// AccessKeyOrToken returns the access key in a placeholder token. Any other token is itself the key.
+func AccessKeyOrToken(token string) string {
+	if t, ok := ParsePlaceholderToken(token); ok && t.Key != "" {
 		return t.Key
 	}
 	return token

@@ -103,7 +103,7 @@ func TestAnswersTokenRequests(t *testing.T) {
 			if members["access_token"] != test.token || members["token_type"] != "Bearer" || members["expires_in"] != test.expires || len(members) != 3 {
 				t.Errorf("got %s, want the token %s for %v s", got.Body, test.token, test.expires)
 			}
-			token, ok := tokenendpoint.Parse(test.token)
+			token, ok := tokenendpoint.ParsePlaceholderToken(test.token)
 			if !ok || token.String() != test.token {
 				t.Errorf("Parse(%q): got %+v, %v, want the same token", test.token, token, ok)
 			}
@@ -122,16 +122,16 @@ func TestRefusesFormThatBreaksOff(t *testing.T) {
 }
 
 func TestParsesOnlyPlaceholderTokens(t *testing.T) {
-	for text, want := range map[string]tokenendpoint.Token{
+	for text, want := range map[string]tokenendpoint.PlaceholderToken{
 		"placeholder": {}, "placeholder:": {}, "placeholder:shop-de": {Account: "shop-de"}, "placeholder::key": {Key: "key"},
 		"placeholder:shop-de:a:b": {Account: "shop-de", Key: "a:b"}, "placeholder:shop-de:": {Account: "shop-de"},
 	} {
-		if got, ok := tokenendpoint.Parse(text); !ok || got != want {
+		if got, ok := tokenendpoint.ParsePlaceholderToken(text); !ok || got != want {
 			t.Errorf("%s: got %+v, %v, want %+v", text, got, ok, want)
 		}
 	}
 	for _, text := range []string{"", "placeholde", "placeholderx", "Placeholder", " placeholder", "eyJ.a.b", "GET"} {
-		if got, ok := tokenendpoint.Parse(text); ok {
+		if got, ok := tokenendpoint.ParsePlaceholderToken(text); ok {
 			t.Errorf("%q: got %+v, want no token", text, got)
 		}
 	}
@@ -142,11 +142,11 @@ func FuzzParse(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		token, ok := tokenendpoint.Parse(text)
+		token, ok := tokenendpoint.ParsePlaceholderToken(text)
 		if !ok {
 			return
 		}
-		if again, ok := tokenendpoint.Parse(token.String()); !ok || again != token {
+		if again, ok := tokenendpoint.ParsePlaceholderToken(token.String()); !ok || again != token {
 			t.Errorf("%q: got %+v, and from its String %+v, want the same", text, token, again)
 		}
 	})
