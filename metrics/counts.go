@@ -59,15 +59,15 @@ type Counter int
 
 // The counters. Each request is counted by one of the first five.
 const (
-	CountSuccess           Counter = iota // 1xx and 2xx
-	CountRedirect                         // 3xx
-	CountClientError                      // 4xx without 499
-	CountServerError                      // 5xx, and numbers that are no status
-	CountClientClosed                     // 499
-	CountLocal                            // answered by the broker
-	CountLocal4xx                         // answered by the broker with 4xx
-	CountUpstream401And403                // answered by the API with 401 or 403
-	CountUpstream429                      // answered by the API with 429
+	CountSuccess          Counter = iota // 1xx and 2xx
+	CountRedirect                        // 3xx
+	CountClientError                     // 4xx without 499
+	CountServerError                     // 5xx, and numbers that are no status
+	CountClientClosed                    // 499
+	CountLocal                           // answered by the broker
+	CountLocal4xx                        // answered by the broker with 4xx
+	CountUpstream401Or403                // answered by the API with 401 or 403
+	CountUpstream429                     // answered by the API with 429
 	// CountUpstream5xxOrNoAnswer counts how many of CountUpstreamRequests the API answered with 5xx, or not at all.
 	CountUpstream5xxOrNoAnswer
 	CountUpstreamRequests    // sent to the API
@@ -134,7 +134,7 @@ func (r *requestCounts) counts() (c Counts) {
 		c[CountLocal] += local
 		switch {
 		case status == 401 || status == 403:
-			c[CountUpstream401And403] += others
+			c[CountUpstream401Or403] += others
 		case status == 429:
 			c[CountUpstream429] += others
 		case status >= 500:

@@ -46,7 +46,7 @@ func (x *exchange) parseRoute() {
 		return
 	}
 	path, _, _ := strings.Cut(route.APITarget, "?")
-	route.TokenRequest = tokenendpoint.Matches(r.Method, path)
+	route.TokenRequest = tokenendpoint.IsTokenRequest(r.Method, path)
 	if token, ok := placeholderToken(r.Fields); ok && !route.HasAccount && token.Account != "" {
 		route.Account, route.HasAccount = token.Account, true
 	}

@@ -31,7 +31,7 @@ func (t traffic) diagnoseAPI(failures []FailedRequest) []Diagnosis {
 			Cause: CauseApp, Code: "api-rate-limit", Summary: "The API refuses requests with 429: there are too many.",
 			Advice: "Send fewer requests, and wait as long as Retry-After says; or ask eTrusted about your limits. Other programs with the same credentials count too.",
 		}},
-		{t.share(metrics.CountUpstream401And403, sentToAPI), Diagnosis{
+		{t.share(metrics.CountUpstream401Or403, sentToAPI), Diagnosis{
 			Cause: CauseCredentials, Code: "api-unauthorized", Summary: "The API refuses requests with 401 or 403.",
 			Advice: "The client lacks a right for these requests: see the roles that etrusted-broker check prints. Or the token is for another " +
 				"API: check ETRUSTED_AUDIENCE, and that ETRUSTED_TOKEN_URL and ETRUSTED_API_URL belong together.",

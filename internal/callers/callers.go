@@ -23,7 +23,7 @@ import (
 type Directory struct {
 	path     string
 	accepted AcceptedCredentials
-	known    map[string]*settings // of the last reading, by name
+	known    map[string]*callerSettings // of the last reading, by name
 }
 
 // AcceptedCredentials say which files can identify a caller, and what a good key is.
@@ -67,7 +67,7 @@ func (d *Directory) Read() (Reading, error) {
 	if isFirst { // there is no older content to use meanwhile
 		isSettled = func(string) bool { return true }
 	}
-	current := map[string]*settings{}
+	current := map[string]*callerSettings{}
 	for _, name := range names {
 		next, faults := d.previous(name).read(filepath.Join(d.path, name), d.accepted, isSettled)
 		current[name] = &next
@@ -91,7 +91,7 @@ func (d *Directory) Read() (Reading, error) {
 }
 
 // newReading returns the reading of the callers with these settings. Those that are not usable are left out.
-func newReading(current map[string]*settings, problems []string) Reading {
+func newReading(current map[string]*callerSettings, problems []string) Reading {
 	reading := Reading{Problems: problems}
 	for _, name := range slices.Sorted(maps.Keys(current)) {
 		s := current[name]
@@ -107,11 +107,11 @@ func newReading(current map[string]*settings, problems []string) Reading {
 }
 
 // previous returns the settings of the last reading. A caller that was not in it is refused.
-func (d *Directory) previous(name string) settings {
+func (d *Directory) previous(name string) callerSettings {
 	if known := d.known[name]; known != nil {
 		return *known
 	}
-	return settings{refused: true}
+	return callerSettings{refused: true}
 }
 
 // Watched returns the directories in which a change may matter.
@@ -127,7 +127,7 @@ func (d *Directory) Watched() []string {
 func (d *Directory) KeyFile(caller string) string { return filepath.Join(d.path, caller, keyFile) }
 
 // findSharedCredential returns a credential that two callers have in common, and these two; nil without one.
-func findSharedCredential(current map[string]*settings) (credential string, owners []string) {
+func findSharedCredential(current map[string]*callerSettings) (credential string, owners []string) {
 	ownerOf := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(current)) {
 		for _, credential := range current[name].identitiesAndKeyDigests() {

@@ -16,8 +16,8 @@ import (
 // keyFile is the name of the file with a caller's access keys.
 const keyFile = "key"
 
-// settings are what the files of a caller say.
-type settings struct {
+// callerSettings are what the files of a caller say.
+type callerSettings struct {
 	credentials
 	allow    optionalFileContent[*access.AllowList]
 	accounts optionalFileContent[[]string]
@@ -67,7 +67,7 @@ type optionalFileContent[T any] struct {
 }
 
 // read returns the settings after reading the files in a directory, and the problems with them. s has the settings before.
-func (s settings) read(dir string, options AcceptedCredentials, isSettled func(path string) bool) (settings, []string) {
+func (s callerSettings) read(dir string, options AcceptedCredentials, isSettled func(path string) bool) (callerSettings, []string) {
 	// Without access to the directory, a missing file cannot be distinguished from one that exists. Any file shows that.
 	if _, err := os.Stat(filepath.Join(dir, keyFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return s, []string{fmt.Sprintf("%s cannot be read: %v; the caller stays as it was", dir, withoutPath(err))}
@@ -124,9 +124,9 @@ func updateFromFile[T any](r *callerFileReader, content *optionalFileContent[T],
 }
 
 // usable reports whether the caller is not refused, and has a key or an identity.
-func (s *settings) usable() bool { return !s.refused && len(s.identitiesAndKeyDigests()) > 0 }
+func (s *callerSettings) usable() bool { return !s.refused && len(s.identitiesAndKeyDigests()) > 0 }
 
-func (s *settings) caller(name string) *access.Caller {
+func (s *callerSettings) caller(name string) *access.Caller {
 	accounts := []string{tokensource.DefaultAccount}
 	if s.accounts.exists {
 		accounts = s.accounts.value

@@ -66,7 +66,7 @@ func (p *serverProbe) connectionFailure(name string, err error) Step {
 }
 
 func (p *serverProbe) proxyFailure(err error, isTimeout bool) Step {
-	refused, isRefused := errors.AsType[*neterr.ProxyRefusedError](err)
+	refused, isRefused := errors.AsType[*neterr.ForwardProxyRefusedError](err)
 	if !isRefused {
 		err = &net.OpError{Op: "proxyconnect", Err: err}
 	}

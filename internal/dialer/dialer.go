@@ -23,8 +23,8 @@ import (
 // stepTimeout is the time limit of each step: connecting, a TLS handshake, and opening a tunnel.
 const stepTimeout = 10 * time.Second
 
-// Dialer opens connections to one server. Its fields must not be changed after the first call of Dial.
-type Dialer struct {
+// ServerDialer opens connections to one server. Its fields must not be changed after the first call of Dial.
+type ServerDialer struct {
 	// Server is the URL of the server, of which only scheme, host and port count.
 	Server *url.URL
 	// Proxy returns the proxy for a request, or nil: http.ProxyFromEnvironment. The schemes http, https, socks5 and socks5h are
@@ -34,7 +34,7 @@ type Dialer struct {
 	// Via, if not empty, is that field (RFC 9110 section 7.6.3) of a CONNECT to an HTTP proxy.
 	Via string
 	// TCP opens the connections to the server or the proxy. It is required.
-	TCP *TCPDialer
+	TCP *GuardedTCPDialer
 	// TLS is the configuration for TLS, to which Dial adds the name of the server, HTTP/1.1 and TLS 1.2 as the least. nil means
 	// the defaults. It should have a ClientSessionCache.
 	TLS *tls.Config
@@ -42,7 +42,7 @@ type Dialer struct {
 
 // Dial opens a connection. It is safe for concurrent use. neterr.Describe describes its errors. A httptrace.ClientTrace in ctx
 // gets the events of DNS, connecting and TLS.
-func (d *Dialer) Dial(ctx context.Context) (net.Conn, error) {
+func (d *ServerDialer) Dial(ctx context.Context) (net.Conn, error) {
 	conn, err := d.connect(ctx)
 	if err != nil || d.Server.Scheme != "https" {
 		return conn, err
@@ -51,7 +51,7 @@ func (d *Dialer) Dial(ctx context.Context) (net.Conn, error) {
 }
 
 // connect opens a connection to the server, or a tunnel to it.
-func (d *Dialer) connect(ctx context.Context) (net.Conn, error) {
+func (d *ServerDialer) connect(ctx context.Context) (net.Conn, error) {
 	address := Address(d.Server)
 	var proxyURL *url.URL
 	if d.Proxy != nil {
@@ -73,7 +73,7 @@ func (d *Dialer) connect(ctx context.Context) (net.Conn, error) {
 }
 
 // tunnel connects to a proxy, and lets it connect to the server: RFC 9110 section 9.3.6.
-func (d *Dialer) tunnel(ctx context.Context, proxyURL *url.URL, target string) (net.Conn, error) {
+func (d *ServerDialer) tunnel(ctx context.Context, proxyURL *url.URL, target string) (net.Conn, error) {
 	conn, err := d.TCP.DialContext(ctx, "tcp", Address(proxyURL))
 	if err != nil {
 		return nil, wrapProxyError(err)
@@ -90,7 +90,7 @@ func (d *Dialer) tunnel(ctx context.Context, proxyURL *url.URL, target string) (
 	return conn, nil
 }
 
-func (d *Dialer) requestTunnel(ctx context.Context, conn net.Conn, proxyURL *url.URL, target string) error {
+func (d *ServerDialer) requestTunnel(ctx context.Context, conn net.Conn, proxyURL *url.URL, target string) error {
 	_ = conn.SetDeadline(time.Now().Add(stepTimeout))
 	// A deadline in the past ends a blocked read or write.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
@@ -108,7 +108,7 @@ func (d *Dialer) requestTunnel(ctx context.Context, conn net.Conn, proxyURL *url
 	case err != nil:
 		return wrapProxyError(err)
 	case status != http.StatusOK:
-		return &neterr.ProxyRefusedError{Status: status}
+		return &neterr.ForwardProxyRefusedError{Status: status}
 	}
 	return conn.SetDeadline(time.Time{})
 }
@@ -123,7 +123,7 @@ func ProxyAuthorization(proxyURL *url.URL) string {
 }
 
 // dialSOCKS connects through a SOCKS5 proxy: RFC 1928. The proxy resolves the host name.
-func (d *Dialer) dialSOCKS(ctx context.Context, proxyURL *url.URL, target string) (net.Conn, error) {
+func (d *ServerDialer) dialSOCKS(ctx context.Context, proxyURL *url.URL, target string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	conn, err := d.TCP.DialContext(ctx, "tcp", Address(proxyURL))
@@ -150,7 +150,7 @@ func (d *Dialer) dialSOCKS(ctx context.Context, proxyURL *url.URL, target string
 }
 
 // handshake starts TLS on a connection. It closes the connection if that fails.
-func (d *Dialer) handshake(ctx context.Context, conn net.Conn, host string) (net.Conn, error) {
+func (d *ServerDialer) handshake(ctx context.Context, conn net.Conn, host string) (net.Conn, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if d.TLS != nil {
 		config = d.TLS.Clone()

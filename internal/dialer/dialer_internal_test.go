@@ -16,7 +16,7 @@ func TestHandshakeHasTimeLimit(t *testing.T) {
 		near, far := net.Pipe()
 		go func() { _, _ = far.Read(make([]byte, 4096)) }()
 		start := time.Now()
-		_, err := new(Dialer).handshake(t.Context(), near, "example.com")
+		_, err := new(ServerDialer).handshake(t.Context(), near, "example.com")
 		if took := time.Since(start); err == nil || took != 10*time.Second {
 			t.Fatalf("got %v after %s, want an error after 10 s", err, took)
 		}
@@ -38,7 +38,7 @@ func TestTunnelHasTimeLimit(t *testing.T) {
 			}
 		}()
 		start := time.Now()
-		err := new(Dialer).requestTunnel(context.Background(), near, &url.URL{}, "example.com:443")
+		err := new(ServerDialer).requestTunnel(context.Background(), near, &url.URL{}, "example.com:443")
 		if took := time.Since(start); err == nil || took != 10*time.Second {
 			t.Errorf("got %v after %s, want an error after 10 s", err, took)
 		}

@@ -49,7 +49,7 @@ func startServer(t *testing.T) (s *httptest.Server, config *tls.Config) {
 }
 
 // get sends a request on a fresh connection, and returns the response's body.
-func get(t *testing.T, d *dialer.Dialer) (string, error) {
+func get(t *testing.T, d *dialer.ServerDialer) (string, error) {
 	t.Helper()
 	client := http1.Client{Dial: d.Dial, ResponseTimeout: time.Second}
 	defer client.CloseIdle()
@@ -75,7 +75,7 @@ func through(u *url.URL) func(*http.Request) (*url.URL, error) { return http.Pro
 
 func TestDialsTLSForHTTP1AndResumesSessions(t *testing.T) {
 	s, config := startServer(t)
-	d := &dialer.Dialer{TCP: new(dialer.TCPDialer), Server: parse(t, s.URL), TLS: config}
+	d := &dialer.ServerDialer{TCP: new(dialer.GuardedTCPDialer), Server: parse(t, s.URL), TLS: config}
 	for i, want := range []string{"HTTP/1.1 api false", "HTTP/1.1 api true"} {
 		if got, err := get(t, d); err != nil || got != want {
 			t.Errorf("%d: got %q, %v, want %q", i, got, err, want)
@@ -114,13 +114,13 @@ func TestDialsThroughHTTPProxy(t *testing.T) {
 	for _, proxy := range []string{plain.URL, secure.URL} {
 		u := parse(t, proxy)
 		u.User = url.UserPassword("u", "p")
-		got, err := get(t, &dialer.Dialer{TCP: new(dialer.TCPDialer), Server: parse(t, "https://example.com"), TLS: config, Proxy: through(u)})
+		got, err := get(t, &dialer.ServerDialer{TCP: new(dialer.GuardedTCPDialer), Server: parse(t, "https://example.com"), TLS: config, Proxy: through(u)})
 		if err != nil || !strings.HasPrefix(got, "HTTP/1.1 api") {
 			t.Errorf("%s: got %q, %v", proxy, got, err)
 		}
 	}
-	_, err := get(t, &dialer.Dialer{TCP: new(dialer.TCPDialer), Server: parse(t, "https://example.com"), TLS: config, Proxy: through(parse(t, plain.URL))})
-	if refused := (*neterr.ProxyRefusedError)(nil); !errors.As(err, &refused) || refused.Status != http.StatusProxyAuthRequired {
+	_, err := get(t, &dialer.ServerDialer{TCP: new(dialer.GuardedTCPDialer), Server: parse(t, "https://example.com"), TLS: config, Proxy: through(parse(t, plain.URL))})
+	if refused := (*neterr.ForwardProxyRefusedError)(nil); !errors.As(err, &refused) || refused.Status != http.StatusProxyAuthRequired {
 		t.Errorf("got %v, want the refusal of a proxy that requires a password", err)
 	}
 }
@@ -160,7 +160,7 @@ func socksProxy(t *testing.T, address string) func(net.Conn) {
 func TestDialsThroughSOCKS5(t *testing.T) {
 	s, config := startServer(t)
 	proxy := brokertest.ServeRaw(t, socksProxy(t, s.Listener.Addr().String()))
-	got, err := get(t, &dialer.Dialer{TCP: new(dialer.TCPDialer), Server: parse(t, "https://example.com"), TLS: config, Proxy: through(parse(t, "socks5://u:p@"+proxy))})
+	got, err := get(t, &dialer.ServerDialer{TCP: new(dialer.GuardedTCPDialer), Server: parse(t, "https://example.com"), TLS: config, Proxy: through(parse(t, "socks5://u:p@"+proxy))})
 	if err != nil || !strings.HasPrefix(got, "HTTP/1.1 api") {
 		t.Errorf("got %q, %v", got, err)
 	}
@@ -168,71 +168,71 @@ func TestDialsThroughSOCKS5(t *testing.T) {
 
 // Errors of the dialer and of the client get the description that they should have, without the peer's words.
 func TestErrorsAreDescribed(t *testing.T) {
-	proxied := func(t *testing.T, proxy string) *dialer.Dialer {
-		return &dialer.Dialer{TCP: new(dialer.TCPDialer), Server: parse(t, "https://example.com"), Proxy: through(parse(t, proxy))}
+	proxied := func(t *testing.T, proxy string) *dialer.ServerDialer {
+		return &dialer.ServerDialer{TCP: new(dialer.GuardedTCPDialer), Server: parse(t, "https://example.com"), Proxy: through(parse(t, proxy))}
 	}
-	direct := func(t *testing.T, server string) *dialer.Dialer {
-		return &dialer.Dialer{TCP: new(dialer.TCPDialer), Server: parse(t, server)}
+	direct := func(t *testing.T, server string) *dialer.ServerDialer {
+		return &dialer.ServerDialer{TCP: new(dialer.GuardedTCPDialer), Server: parse(t, server)}
 	}
 	for name, test := range map[string]struct {
-		make func(t *testing.T) *dialer.Dialer
+		make func(t *testing.T) *dialer.ServerDialer
 		code string
 	}{
-		"refused": {func(t *testing.T) *dialer.Dialer { return direct(t, "http://"+brokertest.ClosedPort(t)) }, "connection-refused"},
-		"closes": {func(t *testing.T) *dialer.Dialer {
+		"refused": {func(t *testing.T) *dialer.ServerDialer { return direct(t, "http://"+brokertest.ClosedPort(t)) }, "connection-refused"},
+		"closes": {func(t *testing.T) *dialer.ServerDialer {
 			return direct(t, "http://"+brokertest.ServeRaw(t, brokertest.Reply("")))
 		}, "connection-closed"},
-		"half a header": {func(t *testing.T) *dialer.Dialer {
+		"half a header": {func(t *testing.T) *dialer.ServerDialer {
 			return direct(t, "http://"+brokertest.ServeRaw(t, brokertest.Reply("HTTP/1.1 200")))
 		}, "connection-closed"},
-		"half a body": {func(t *testing.T) *dialer.Dialer {
+		"half a body": {func(t *testing.T) *dialer.ServerDialer {
 			return direct(t, "http://"+brokertest.ServeRaw(t, brokertest.Reply("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"+canary[:5])))
 		}, "connection-closed"},
-		"no HTTP": {func(t *testing.T) *dialer.Dialer {
+		"no HTTP": {func(t *testing.T) *dialer.ServerDialer {
 			return direct(t, "http://"+brokertest.ServeRaw(t, brokertest.Reply(canary+"\r\n\r\n")))
 		}, "invalid-http"},
-		"bad chunks": {func(t *testing.T) *dialer.Dialer {
+		"bad chunks": {func(t *testing.T) *dialer.ServerDialer {
 			return direct(t, "http://"+brokertest.ServeRaw(t, brokertest.Reply("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"+canary+"\r\n")))
 		}, "invalid-http"},
-		"silent": {func(t *testing.T) *dialer.Dialer {
+		"silent": {func(t *testing.T) *dialer.ServerDialer {
 			return direct(t, "http://"+brokertest.ServeRaw(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }))
 		}, "response-timeout"},
-		"no TLS": {func(t *testing.T) *dialer.Dialer {
+		"no TLS": {func(t *testing.T) *dialer.ServerDialer {
 			return direct(t, "https://"+brokertest.ServeRaw(t, brokertest.Reply("HTTP/1.1 400 "+canary+"\r\n\r\n")))
 		}, "not-tls"},
-		"unknown authority": {func(t *testing.T) *dialer.Dialer { s, _ := startServer(t); return direct(t, s.URL) }, "unknown-authority"},
-		"another name": {func(t *testing.T) *dialer.Dialer {
+		"unknown authority": {func(t *testing.T) *dialer.ServerDialer { s, _ := startServer(t); return direct(t, s.URL) }, "unknown-authority"},
+		"another name": {func(t *testing.T) *dialer.ServerDialer {
 			s, c := startServer(t)
 			u := parse(t, s.URL)
 			u.Host = "localhost:" + u.Port()
-			return &dialer.Dialer{TCP: new(dialer.TCPDialer), Server: u, TLS: c}
+			return &dialer.ServerDialer{TCP: new(dialer.GuardedTCPDialer), Server: u, TLS: c}
 		}, "certificate-for-another-host"},
-		"handshake breaks": {func(t *testing.T) *dialer.Dialer {
+		"handshake breaks": {func(t *testing.T) *dialer.ServerDialer {
 			return direct(t, "https://"+brokertest.ServeRaw(t, brokertest.Reply("")))
 		}, "connection-closed"},
-		"proxy is away": {func(t *testing.T) *dialer.Dialer { return proxied(t, "http://"+brokertest.ClosedPort(t)) }, "forward-proxy-invalid"},
-		"proxy refuses": {func(t *testing.T) *dialer.Dialer {
+		"proxy is away": {func(t *testing.T) *dialer.ServerDialer { return proxied(t, "http://"+brokertest.ClosedPort(t)) }, "forward-proxy-invalid"},
+		"proxy refuses": {func(t *testing.T) *dialer.ServerDialer {
 			return proxied(t, "http://"+brokertest.ServeRaw(t, brokertest.Reply("HTTP/1.1 403 "+canary+"\r\n\r\n")))
 		}, "forward-proxy-refused"},
-		"proxy is no HTTP": {func(t *testing.T) *dialer.Dialer {
+		"proxy is no HTTP": {func(t *testing.T) *dialer.ServerDialer {
 			return proxied(t, "http://"+brokertest.ServeRaw(t, brokertest.Reply(canary+"\r\n\r\n")))
 		}, "forward-proxy-invalid"},
-		"proxy closes": {func(t *testing.T) *dialer.Dialer {
+		"proxy closes": {func(t *testing.T) *dialer.ServerDialer {
 			return proxied(t, "http://"+brokertest.ServeRaw(t, brokertest.Reply("")))
 		}, "forward-proxy-invalid"},
-		"proxy speaks first": {func(t *testing.T) *dialer.Dialer {
+		"proxy speaks first": {func(t *testing.T) *dialer.ServerDialer {
 			return proxied(t, "http://"+brokertest.ServeRaw(t, brokertest.Reply("HTTP/1.1 200 OK\r\n\r\n"+canary)))
 		}, "forward-proxy-invalid"},
-		"proxy without TLS": {func(t *testing.T) *dialer.Dialer {
+		"proxy without TLS": {func(t *testing.T) *dialer.ServerDialer {
 			return proxied(t, "https://"+brokertest.ServeRaw(t, brokertest.Reply(canary+"\r\n\r\n")))
 		}, "forward-proxy-invalid"},
-		"SOCKS is away": {func(t *testing.T) *dialer.Dialer { return proxied(t, "socks5://"+brokertest.ClosedPort(t)) }, "forward-proxy-invalid"},
-		"no SOCKS": {func(t *testing.T) *dialer.Dialer {
+		"SOCKS is away": {func(t *testing.T) *dialer.ServerDialer { return proxied(t, "socks5://"+brokertest.ClosedPort(t)) }, "forward-proxy-invalid"},
+		"no SOCKS": {func(t *testing.T) *dialer.ServerDialer {
 			return proxied(t, "socks5h://"+brokertest.ServeRaw(t, brokertest.Reply(canary)))
 		}, "forward-proxy-invalid"},
-		"proxy's scheme": {func(t *testing.T) *dialer.Dialer { return proxied(t, "ftp://127.0.0.1") }, "forward-proxy-invalid"},
-		"proxy's URL": {func(t *testing.T) *dialer.Dialer {
-			return &dialer.Dialer{TCP: new(dialer.TCPDialer), Server: parse(t, "https://example.com"), Proxy: func(*http.Request) (*url.URL, error) { return nil, errors.New(canary) }}
+		"proxy's scheme": {func(t *testing.T) *dialer.ServerDialer { return proxied(t, "ftp://127.0.0.1") }, "forward-proxy-invalid"},
+		"proxy's URL": {func(t *testing.T) *dialer.ServerDialer {
+			return &dialer.ServerDialer{TCP: new(dialer.GuardedTCPDialer), Server: parse(t, "https://example.com"), Proxy: func(*http.Request) (*url.URL, error) { return nil, errors.New(canary) }}
 		}, "forward-proxy-invalid"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -262,7 +262,7 @@ func TestContextEndsDial(t *testing.T) {
 			<-arrived
 			cancel()
 		}()
-		d := &dialer.Dialer{TCP: new(dialer.TCPDialer), Server: parse(t, "https://example.com"), Proxy: through(parse(t, scheme+"://"+proxy))}
+		d := &dialer.ServerDialer{TCP: new(dialer.GuardedTCPDialer), Server: parse(t, "https://example.com"), Proxy: through(parse(t, scheme+"://"+proxy))}
 		start := time.Now()
 		if conn, err := d.Dial(ctx); err == nil || time.Since(start) > 5*time.Second {
 			t.Errorf("%s: got %v, %v after %s, want an error at once", scheme, conn, err, time.Since(start))
@@ -294,7 +294,7 @@ func TestChecksIdleConnectionsThroughSOCKS5(t *testing.T) {
 				"direct": nil,
 				"socks5": through(parse(t, "socks5://u:p@"+brokertest.ServeRaw(t, socksProxy(t, api)))),
 			} {
-				d := &dialer.Dialer{TCP: new(dialer.TCPDialer), Server: parse(t, "http://example.com:443"), Proxy: proxy}
+				d := &dialer.ServerDialer{TCP: new(dialer.GuardedTCPDialer), Server: parse(t, "http://example.com:443"), Proxy: proxy}
 				if proxy == nil {
 					d.Server = parse(t, "http://"+api)
 				}

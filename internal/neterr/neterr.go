@@ -39,20 +39,21 @@ const (
 // OpHandshakeTimeout is the Op of a *net.OpError for a TLS handshake that was too slow. The error of crypto/tls does not say so.
 const OpHandshakeTimeout = "tls handshake"
 
-// ProxyRefusedError means that the HTTP proxy (HTTPS_PROXY) refused to open a tunnel.
-type ProxyRefusedError struct {
+// ForwardProxyRefusedError means that the HTTP proxy (HTTPS_PROXY) refused to open a tunnel.
+type ForwardProxyRefusedError struct {
 	Status int // of the proxy's response to CONNECT
 }
 
 // Error contains the status code only: the reason phrase would be the proxy's words.
-func (e *ProxyRefusedError) Error() string {
+func (e *ForwardProxyRefusedError) Error() string {
 	return fmt.Sprintf("the HTTP proxy answered %d to CONNECT", e.Status)
 }
 
-// OnProxyConnectResponse is for the field of that name in http.Transport. It returns a *ProxyRefusedError if the proxy refused.
+// OnProxyConnectResponse is for the field of that name in http.Transport. It returns a *ForwardProxyRefusedError if the proxy
+// refused.
 func OnProxyConnectResponse(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
 	if res.StatusCode != http.StatusOK {
-		return &ProxyRefusedError{Status: res.StatusCode}
+		return &ForwardProxyRefusedError{Status: res.StatusCode}
 	}
 	return nil
 }
@@ -102,7 +103,7 @@ func Describe(server string, err error) *problem.Problem {
 	}
 	// hasPrefix recognises errors of http.Transport that have no exported type.
 	hasPrefix := func(prefix string) bool { return strings.HasPrefix(err.Error(), prefix) }
-	refused, isRefused := errors.AsType[*ProxyRefusedError](err)
+	refused, isRefused := errors.AsType[*ForwardProxyRefusedError](err)
 	op, isNetwork := errors.AsType[*net.OpError](err)
 	dns, isDNS := errors.AsType[*net.DNSError](err)
 	invalid, isInvalid := errors.AsType[x509.CertificateInvalidError](err)

@@ -82,7 +82,7 @@ func TestDescribe(t *testing.T) {
 		{dialError(syscall.ENFILE), "destination_unavailable", "open files"},
 		{dialError(context.DeadlineExceeded), "connection_timeout", "accept the connection"},
 		{&net.OpError{Op: "proxyconnect", Err: dialError(syscall.ECONNREFUSED)}, "destination_unavailable", "HTTP proxy"},
-		{&neterr.ProxyRefusedError{Status: 407}, "destination_unavailable", "answered 407"},
+		{&neterr.ForwardProxyRefusedError{Status: 407}, "destination_unavailable", "answered 407"},
 		{&net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, "connection_terminated", "closed"},
 		{&net.OpError{Op: "write", Err: syscall.EPIPE}, "connection_terminated", "closed"},
 		{&net.OpError{Op: "read", Err: net.ErrClosed}, "connection_terminated", "closed"},
@@ -115,7 +115,7 @@ func TestCodesAreUnique(t *testing.T) {
 	details := map[string]string{}
 	for _, err := range []error{
 		&net.DNSError{IsTimeout: true}, &net.DNSError{}, dialError(syscall.ENETUNREACH), dialError(syscall.ECONNREFUSED), dialError(syscall.EMFILE),
-		dialError(context.DeadlineExceeded), &net.OpError{Op: "proxyconnect", Err: io.EOF}, &neterr.ProxyRefusedError{Status: 407}, io.EOF,
+		dialError(context.DeadlineExceeded), &net.OpError{Op: "proxyconnect", Err: io.EOF}, &neterr.ForwardProxyRefusedError{Status: 407}, io.EOF,
 		errors.New("net/http: TLS handshake timeout"), &net.OpError{Op: neterr.OpHandshakeTimeout, Err: context.DeadlineExceeded},
 		&net.OpError{Op: "write", Err: os.ErrDeadlineExceeded}, context.DeadlineExceeded, errors.New("anything else"), tls.RecordHeaderError{},
 		x509.UnknownAuthorityError{}, x509.SystemRootsError{}, x509.HostnameError{Certificate: &x509.Certificate{}}, x509.CertificateInvalidError{Reason: x509.Expired}, &tls.CertificateVerificationError{Err: io.EOF},
@@ -142,7 +142,7 @@ func TestHintNamesTheRemedy(t *testing.T) {
 	}
 	for remedy, err := range map[string]error{
 		"ulimit":          dialError(syscall.EMFILE),
-		"HTTPS_PROXY":     &neterr.ProxyRefusedError{Status: 403},
+		"HTTPS_PROXY":     &neterr.ForwardProxyRefusedError{Status: 403},
 		"clock":           x509.CertificateInvalidError{Reason: x509.Expired},
 		"ca-certificates": x509.SystemRootsError{},
 		trust:             x509.UnknownAuthorityError{},

@@ -249,7 +249,7 @@ func TestDescribeInvalidHTTP2(t *testing.T) {
 func TestOnProxyConnectResponse(t *testing.T) {
 	for status, wantRefused := range map[int]bool{200: false, 302: true, 403: true, 407: true, 502: true} {
 		err := neterr.OnProxyConnectResponse(t.Context(), nil, nil, &http.Response{StatusCode: status, Status: canary})
-		var refused *neterr.ProxyRefusedError
+		var refused *neterr.ForwardProxyRefusedError
 		if errors.As(err, &refused) != wantRefused || wantRefused && (refused.Status != status || strings.Contains(err.Error(), canary)) {
 			t.Errorf("%d: %v", status, err)
 		}

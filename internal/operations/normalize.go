@@ -13,8 +13,8 @@ const (
 	maxMethodLength    = 16
 	maxSegments        = 16
 	maxWordLength      = 32 // questionnaire-links has 19 letters
-	// id replaces a segment that is no word.
-	id = "{id}"
+	// idPlaceholder replaces a segment that is no word.
+	idPlaceholder = "{id}"
 )
 
 // Normalize returns the operation of a request as METHOD and path. The path is percent-encoded and has no query; the account in
@@ -47,7 +47,7 @@ func normalizeInto(buffer []byte, method, path string) (operation []byte, ok boo
 			return nil, false
 		case segment == "" || isWord(segment):
 		case i > 0 && isUnambiguousSegment(segment):
-			segment = id
+			segment = idPlaceholder
 		default:
 			return nil, false
 		}

@@ -82,7 +82,7 @@ func (c *callerCounts) addOrMerge(caller, key string) *Operation {
 			continue
 		}
 		after := rest[len(word):]
-		general := before + id + after
+		general := before + idPlaceholder + after
 		merged := c.operations[general]
 		if merged != nil && merged.merged {
 			return merged

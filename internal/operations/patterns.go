@@ -55,7 +55,9 @@ func addMerged(disjoint []suggestedPattern, added suggestedPattern) []suggestedP
 // overlaps reports whether there is a request that both match.
 func (p suggestedPattern) overlaps(other suggestedPattern) bool {
 	return (p.method == other.method || p.isRead() && other.isRead()) &&
-		slices.EqualFunc(p.segments, other.segments, func(a, b string) bool { return a == b || a == id && b != "" || b == id && a != "" })
+		slices.EqualFunc(p.segments, other.segments, func(a, b string) bool {
+			return a == b || a == idPlaceholder && b != "" || b == idPlaceholder && a != ""
+		})
 }
 
 func (p suggestedPattern) isRead() bool { return p.method == "GET" || p.method == "HEAD" }
@@ -68,7 +70,7 @@ func (p suggestedPattern) union(other suggestedPattern) suggestedPattern {
 	}
 	for i, segment := range other.segments {
 		if both.segments[i] != segment {
-			both.segments[i] = id
+			both.segments[i] = idPlaceholder
 		}
 	}
 	return both
@@ -84,7 +86,7 @@ func (p suggestedPattern) String() string {
 		switch segment {
 		case "":
 			segment = "{$}"
-		case id:
+		case idPlaceholder:
 			if ids++; ids > 1 {
 				segment = "{id" + strconv.Itoa(ids) + "}"
 			}

@@ -193,7 +193,7 @@ func (s *serversByAccount) accountOf(apiHost string, caller *access.Caller) (acc
 
 // followAccountServers prepares the broker for the servers of accounts: how to connect to them, and whether to answer in their
 // place. It must be called once, before serve. If the broker intercepts connections, an API's name may lead to the broker itself.
-func (b *broker) followAccountServers(ctx context.Context, network *dialer.TCPDialer, intercepts bool) {
+func (b *broker) followAccountServers(ctx context.Context, network *dialer.GuardedTCPDialer, intercepts bool) {
 	b.network = network
 	examined, warned := map[string]bool{}, map[string]bool{} // APIs, and hosts
 	b.servers.watch(func(apis, logins []*url.URL) {

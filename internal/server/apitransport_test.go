@@ -28,7 +28,7 @@ func TestAPITransportRoundTrip(t *testing.T) {
 	}))
 	t.Cleanup(api.Close)
 	t.Cleanup(func() { close(released) })
-	transport := NewBodylessAPITransport(parseURL(t, api.URL), loadConfig(t, brokertest.Environ(api.URL)), new(dialer.TCPDialer))
+	transport := NewBodylessAPITransport(parseURL(t, api.URL), loadConfig(t, brokertest.Environ(api.URL)), new(dialer.GuardedTCPDialer))
 	connections := 0
 	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{ConnectDone: func(string, string, error) { connections++ }})
 	send := func(ctx context.Context, path string) (*http.Response, error) {

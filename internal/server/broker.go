@@ -43,7 +43,7 @@ type broker struct {
 	policy         *access.Policy
 	ca             *localca.CA // nil if CONNECT is not allowed
 	pass           *passHostsClient
-	network        *dialer.TCPDialer // opens the connections to the APIs that only accounts have
+	network        *dialer.GuardedTCPDialer // opens the connections to the APIs that only accounts have
 	limits         connectionLimits
 	denied         throttledRequestLog
 	failed         throttledRequestLog
@@ -99,7 +99,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	if b.policy, err = b.newPolicy(hosts); err != nil {
 		return nil, err
 	}
-	b.pass = &passHostsClient{hosts: b.policy.PassHosts, checked: &dialer.TCPDialer{Refused: ssrf.IsLoopbackLinkLocalOrMetadata}, unchecked: new(dialer.TCPDialer)}
+	b.pass = &passHostsClient{hosts: b.policy.PassHosts, checked: &dialer.GuardedTCPDialer{Refused: ssrf.IsLoopbackLinkLocalOrMetadata}, unchecked: new(dialer.GuardedTCPDialer)}
 	b.proxy, err = proxy.New(proxy.Config{
 		Upstream:       c.API,
 		UpstreamClient: toAPI,

@@ -49,7 +49,7 @@ func TestEndsWhenListenerFails(t *testing.T) {
 			}
 		}
 		_ = listeners[closed].Close()
-		b, err := newBroker(c, Build{}, zap.NewNop(), newAPIClient(c.API, c, currentLimits(c).idle, new(dialer.TCPDialer)), NewLoginTransport(new(dialer.TCPDialer)))
+		b, err := newBroker(c, Build{}, zap.NewNop(), newAPIClient(c.API, c, currentLimits(c).idle, new(dialer.GuardedTCPDialer)), NewLoginTransport(new(dialer.GuardedTCPDialer)))
 		if err != nil {
 			t.Fatal(err)
 		}

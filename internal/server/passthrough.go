@@ -19,7 +19,7 @@ type passHostsClient struct {
 	hosts access.PassHosts
 	// checked connects to no address that package ssrf refuses. unchecked is for addresses that the configuration contains: of
 	// hosts, and of the proxy in the environment. Neither connects to the broker itself.
-	checked, unchecked *dialer.TCPDialer
+	checked, unchecked *dialer.GuardedTCPDialer
 }
 
 // Dial implements proxy.PassThrough.
@@ -51,7 +51,7 @@ func (p *passHostsClient) RoundTrip(server *url.URL, r *http1.ClientRequest) (*h
 
 // dialer returns the dialer for a server, and the proxy of the environment through which it connects, or nil. The proxy resolves
 // names itself, so behind one only literal addresses can be checked.
-func (p *passHostsClient) dialer(server *url.URL) (d *dialer.Dialer, through *url.URL, err error) {
+func (p *passHostsClient) dialer(server *url.URL) (d *dialer.ServerDialer, through *url.URL, err error) {
 	if through, err = http.ProxyFromEnvironment(&http.Request{URL: server}); err != nil {
 		return nil, nil, err
 	}
@@ -69,7 +69,7 @@ func (p *passHostsClient) dialer(server *url.URL) (d *dialer.Dialer, through *ur
 	if through != nil {
 		network = p.unchecked
 	}
-	return &dialer.Dialer{
+	return &dialer.ServerDialer{
 		Server: &url.URL{Scheme: server.Scheme, Host: canonical},
 		Proxy:  func(*http.Request) (*url.URL, error) { return through, nil },
 		TCP:    network,

@@ -37,8 +37,8 @@ const (
 )
 
 // NewUpstreamDialer returns what opens the connections to the API and the login server.
-func NewUpstreamDialer(c config.Config) *dialer.TCPDialer {
-	n := new(dialer.TCPDialer)
+func NewUpstreamDialer(c config.Config) *dialer.GuardedTCPDialer {
+	n := new(dialer.GuardedTCPDialer)
 	n.UseResolverFor(c.API.Hostname(), c.Login.Hostname())
 	if c.Resolver.IsValid() {
 		n.Resolver = resolver.New(c.Resolver)
@@ -47,11 +47,11 @@ func NewUpstreamDialer(c config.Config) *dialer.TCPDialer {
 }
 
 // newAPIClient returns a client for an API that keeps at most maxIdle idle connections.
-func newAPIClient(api *url.URL, c config.Config, maxIdle int, network *dialer.TCPDialer) proxy.RoundTripper {
+func newAPIClient(api *url.URL, c config.Config, maxIdle int, network *dialer.GuardedTCPDialer) proxy.RoundTripper {
 	if c.UpstreamHTTP2 {
 		return http2.New(api, newHTTP2Transport(network, maxIdle), c.UpstreamTimeout)
 	}
-	toAPI := &dialer.Dialer{
+	toAPI := &dialer.ServerDialer{
 		Server: api,
 		Proxy:  http.ProxyFromEnvironment,
 		TCP:    network,
@@ -61,7 +61,7 @@ func newAPIClient(api *url.URL, c config.Config, maxIdle int, network *dialer.TC
 }
 
 // NewLoginTransport returns the transport to the login server. It shares no connections with the API's client.
-func NewLoginTransport(network *dialer.TCPDialer) *http.Transport {
+func NewLoginTransport(network *dialer.GuardedTCPDialer) *http.Transport {
 	t := newTransport(network, 8) // the number of concurrent token requests
 	// Requests that share an HTTP/2 connection hang together, but one that hangs must not delay the next.
 	t.Protocols = new(http.Protocols)
@@ -69,13 +69,13 @@ func NewLoginTransport(network *dialer.TCPDialer) *http.Transport {
 	return t
 }
 
-func newHTTP2Transport(network *dialer.TCPDialer, maxIdle int) *http.Transport {
+func newHTTP2Transport(network *dialer.GuardedTCPDialer, maxIdle int) *http.Transport {
 	t := newTransport(network, maxIdle)
 	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: http2PingInterval, PingTimeout: http2PingTimeout, MaxReceiveBufferPerStream: http2StreamWindow}
 	return t
 }
 
-func newTransport(network *dialer.TCPDialer, maxIdle int) *http.Transport {
+func newTransport(network *dialer.GuardedTCPDialer, maxIdle int) *http.Transport {
 	return &http.Transport{
 		MaxIdleConns:           maxIdle,
 		MaxIdleConnsPerHost:    maxIdle,
@@ -122,7 +122,7 @@ func (w *slowLoginLoggingTransport) RoundTrip(r *http.Request) (*http.Response, 
 
 // NewBodylessAPITransport returns the broker's client for an API in the form of net/http. It supports requests without a body, and
 // a httptrace.ClientTrace for their connections. The caller must read the body of a response to its end, or cancel the request.
-func NewBodylessAPITransport(api *url.URL, c config.Config, network *dialer.TCPDialer) http.RoundTripper {
+func NewBodylessAPITransport(api *url.URL, c config.Config, network *dialer.GuardedTCPDialer) http.RoundTripper {
 	return bodylessAPITransport{newAPIClient(api, c, currentLimits(c).idle, network)}
 }
 

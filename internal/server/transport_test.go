@@ -25,7 +25,7 @@ func newTLSServer(t *testing.T, handler http.Handler, change func(*httptest.Serv
 	change(server)
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	transport := NewLoginTransport(new(dialer.TCPDialer))
+	transport := NewLoginTransport(new(dialer.GuardedTCPDialer))
 	transport.Proxy = nil // ignores the proxy of the machine that runs the test
 	transport.TLSClientConfig.RootCAs = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	t.Cleanup(transport.CloseIdleConnections)
@@ -111,7 +111,7 @@ func TestTransportRequestsNoCompression(t *testing.T) {
 
 func TestTransportKeepsConnectionsForLessThanAMinute(t *testing.T) {
 	t.Parallel()
-	transport := NewLoginTransport(new(dialer.TCPDialer))
+	transport := NewLoginTransport(new(dialer.GuardedTCPDialer))
 	// If the transport kept idle connections for longer than the server does, requests would be lost when the server closes them.
 	if transport.IdleConnTimeout <= 0 || transport.IdleConnTimeout >= time.Minute {
 		t.Errorf("got idle timeout %v, want more than 0 and less than a minute", transport.IdleConnTimeout)

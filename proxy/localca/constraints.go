@@ -8,9 +8,9 @@ import (
 	"slices"
 )
 
-// noDomain is a domain that cannot exist (RFC 6761 section 6.4). It is the constraint for kinds of names of which none
+// nonexistentDomain is a domain that cannot exist (RFC 6761 section 6.4). It is the constraint for kinds of names of which none
 // is permitted: without a constraint, all names of a kind are permitted.
-const noDomain = "nobody.invalid"
+const nonexistentDomain = "nobody.invalid"
 
 // addNameConstraints limits a CA to the hosts. A permitted name also permits its subdomains; X.509 has no narrower form.
 func addNameConstraints(template *x509.Certificate, hosts []string) {
@@ -18,10 +18,10 @@ func addNameConstraints(template *x509.Certificate, hosts []string) {
 	template.PermittedDNSDomainsCritical = true // verifiers without support for name constraints must reject the certificate
 	template.PermittedDNSDomains = names
 	if len(names) == 0 {
-		template.PermittedDNSDomains = []string{noDomain}
+		template.PermittedDNSDomains = []string{nonexistentDomain}
 	}
-	template.PermittedEmailAddresses = []string{noDomain}
-	template.PermittedURIDomains = []string{noDomain}
+	template.PermittedEmailAddresses = []string{nonexistentDomain}
+	template.PermittedURIDomains = []string{nonexistentDomain}
 
 	for _, ip := range addresses {
 		bits := 8 * len(ip)
@@ -54,7 +54,7 @@ func constraintsOf(c *x509.Certificate) string {
 // permittedHosts returns the hosts that the certificate permits, sorted. A range of several addresses is not a host, so a
 // certificate with one does not have the constraints of these hosts.
 func permittedHosts(c *x509.Certificate) []string {
-	hosts := slices.DeleteFunc(slices.Clone(c.PermittedDNSDomains), func(name string) bool { return name == noDomain })
+	hosts := slices.DeleteFunc(slices.Clone(c.PermittedDNSDomains), func(name string) bool { return name == nonexistentDomain })
 	for _, addresses := range c.PermittedIPRanges {
 		if ones, bits := addresses.Mask.Size(); ones == bits {
 			hosts = append(hosts, addresses.IP.String())

@@ -12,9 +12,9 @@ import (
 	"strings"
 )
 
-// Matches reports whether a request is a token request: a POST to the path of eTrusted's token endpoint, the current or the
+// IsTokenRequest reports whether a request is a token request: a POST to the path of eTrusted's token endpoint, the current or the
 // older one. path is as the app sent it.
-func Matches(method, path string) bool {
+func IsTokenRequest(method, path string) bool {
 	return method == http.MethodPost && (path == "/oauth/token" || path == "/auth/realms/business/protocol/openid-connect/token")
 }
 

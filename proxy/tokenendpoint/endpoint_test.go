@@ -23,7 +23,7 @@ func TestMatchesBothTokenPaths(t *testing.T) {
 		{"POST", "/oauth/token/", false}, {"POST", "/OAuth/token", false}, {"POST", "/oauth%2ftoken", false}, {"POST", "//oauth/token", false},
 		{"POST", "/auth/realms/other/protocol/openid-connect/token", false}, {"POST", "/", false}, {"POST", "", false},
 	} {
-		if got := tokenendpoint.Matches(test.method, test.path); got != test.want {
+		if got := tokenendpoint.IsTokenRequest(test.method, test.path); got != test.want {
 			t.Errorf("%s %s: got %v, want %v", test.method, test.path, got, test.want)
 		}
 	}
