@@ -53,18 +53,17 @@ func claimsOurProxyStatus(name, value string) bool {
 // connection only, in the header and as trailers (RFC 9110 section 7.6.1). The usual values list none, and cost no map.
 type connectionFieldNames map[string]bool
 
-func fieldsNamedInConnection(fields http1.Fields) connectionFieldNames {
-	var drop connectionFieldNames
+func fieldsNamedInConnection(fields http1.Fields) (toDrop connectionFieldNames) {
 	for option := range fields.Elements("Connection") {
 		if http1.EqualFold(option, "close") || http1.EqualFold(option, "keep-alive") {
 			continue
 		}
-		if drop == nil {
-			drop = make(connectionFieldNames)
+		if toDrop == nil {
+			toDrop = make(connectionFieldNames)
 		}
-		drop[strings.ToLower(withHyphens(option))] = true
+		toDrop[strings.ToLower(withHyphens(option))] = true
 	}
-	return drop
+	return toDrop
 }
 
 // has reports whether a field is listed. name has hyphens.

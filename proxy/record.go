@@ -29,8 +29,8 @@ type RequestRecord struct {
 	TraceID string
 	// Status is that of the response, or StatusClientClosedRequest.
 	Status int
-	// Denied is why the request was not allowed; empty if it was. DryRun is why the rules would not have allowed it without
-	// access.Policy.DryRun; nil if they do.
+	// Denied is why the request was not allowed; empty if it was. DryRun is why an allow list would not have allowed it without
+	// access.Policy.DryRun; nil if both do.
 	Denied access.DenialReason
 	DryRun *problem.Problem
 	// ProxyError is the proxy error type (RFC 9209) of a response that the broker made itself; empty for the API's responses.

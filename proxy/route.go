@@ -73,7 +73,7 @@ func (route *parsedRoute) parseAbsolute(target string) {
 	}
 }
 
-// cutBeforePath cuts a text where the path or the query begins. The target begins with a slash, even if there is no path.
+// cutBeforePath cuts a text where the path or the query begins. pathAndQuery begins with a slash, even if there is no path.
 func cutBeforePath(text string) (before, pathAndQuery string) {
 	switch end := strings.IndexAny(text, "/?"); {
 	case end < 0:

@@ -23,7 +23,7 @@ type Config struct {
 	// Metrics has the counts of requests, and InFlight returns the number of requests in progress.
 	Metrics  *metrics.Metrics
 	InFlight func() int64
-	// Operations counts what apps use of the API, RulesAllow reports whether the allow list has an operation, and AllowMode is
+	// Operations counts what apps use of the API, InAllowList reports whether the allow list has an operation, and AllowMode is
 	// the value of BROKER_ALLOW_MODE.
 	Operations  *operations.Counts
 	InAllowList func(operations.Operation) bool

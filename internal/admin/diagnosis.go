@@ -128,7 +128,7 @@ func diagnoseTokens(status Status) []Diagnosis {
 }
 
 // affectedAccounts names the accounts if not all are affected.
-func affectedAccounts(accountCount, affectedCount int, worst Account) string {
+func affectedAccounts(accountCount, affectedCount int, worst Account) (phrase string) {
 	switch {
 	case accountCount == 1:
 		return ""

@@ -26,7 +26,7 @@ type Directory struct {
 	known    map[string]*callerSettings // of the last reading, by name
 }
 
-// AcceptedCredentials say which files can identify a caller, and what a good key is.
+// AcceptedCredentials says which kinds of credentials, besides keys, can identify a caller, and which keys are reported as short.
 type AcceptedCredentials struct {
 	// Certificates reports that clients present certificates, so that the file certificate can identify them.
 	Certificates bool
@@ -40,7 +40,7 @@ type AcceptedCredentials struct {
 type Reading struct {
 	// Callers are those that may use the broker.
 	Callers []*access.Caller
-	// ShortKeys are the names of those that have a key that can be guessed: see Options.ShortKey.
+	// ShortKeys are the names of those that have a key that can be guessed: see AcceptedCredentials.ShortKey.
 	ShortKeys []string
 	// Problems say what an operator should fix. They contain no content of a file, except a pattern of an allow list.
 	Problems []string

@@ -47,7 +47,8 @@ func readNonEmptyLines(path string) ([]string, error) {
 	return splitNonEmptyLines(content)
 }
 
-// splitNonEmptyLines splits UTF-8 text into lines. A byte order mark and carriage returns at the ends of lines are removed.
+// splitNonEmptyLines splits UTF-8 text into lines, without empty ones. A byte order mark and carriage returns at the ends of lines
+// are removed.
 func splitNonEmptyLines(content []byte) ([]string, error) {
 	content = bytes.TrimPrefix(content, []byte("\ufeff"))
 	text := strings.ReplaceAll(string(content), "\r\n", "\n")
@@ -68,13 +69,13 @@ type parsedKeys struct {
 	hasShort bool
 }
 
-func (o AcceptedCredentials) parseKeys(lines []string) (parsedKeys, error) {
+func (a AcceptedCredentials) parseKeys(lines []string) (parsedKeys, error) {
 	hasShort := false
 	for _, line := range lines {
 		if strings.ContainsFunc(line, unicode.IsSpace) { // a comment would be a key that is easy to guess
 			return parsedKeys{}, errors.New("has a line with a space: write one key a line, and no comments")
 		}
-		hasShort = hasShort || len(line) < o.ShortKey
+		hasShort = hasShort || len(line) < a.ShortKey
 	}
 	return parsedKeys{access.NewKeys(lines...), hasShort}, nil
 }
@@ -132,8 +133,8 @@ func parseExpires(lines []string) (time.Time, error) {
 }
 
 // parseCertificates returns identities as CertificateIdentities does.
-func (o AcceptedCredentials) parseCertificates(lines []string) ([]string, error) {
-	if !o.Certificates {
+func (a AcceptedCredentials) parseCertificates(lines []string) ([]string, error) {
+	if !a.Certificates {
 		return nil, errors.New("needs BROKER_TLS_CLIENT_CA_FILE, without which clients present no certificates")
 	}
 	return parseIdentities(lines, func(line string) (string, error) {
@@ -152,8 +153,8 @@ func (o AcceptedCredentials) parseCertificates(lines []string) ([]string, error)
 }
 
 // parseUsers returns identities as UserIdentity does.
-func (o AcceptedCredentials) parseUsers(lines []string) ([]string, error) {
-	if !o.Users {
+func (a AcceptedCredentials) parseUsers(lines []string) ([]string, error) {
+	if !a.Users {
 		return nil, errors.New("works only on Linux")
 	}
 	// In place of each user that the broker's user namespace does not have, Linux reports this one: user_namespaces(7). With

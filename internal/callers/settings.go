@@ -67,15 +67,15 @@ type optionalFileContent[T any] struct {
 }
 
 // read returns the settings after reading the files in a directory, and the problems with them. s has the settings before.
-func (s callerSettings) read(dir string, options AcceptedCredentials, isSettled func(path string) bool) (callerSettings, []string) {
+func (s callerSettings) read(dir string, accepted AcceptedCredentials, isSettled func(path string) bool) (callerSettings, []string) {
 	// Without access to the directory, a missing file cannot be distinguished from one that exists. Any file shows that.
 	if _, err := os.Stat(filepath.Join(dir, keyFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return s, []string{fmt.Sprintf("%s cannot be read: %v; the caller stays as it was", dir, withoutPath(err))}
 	}
 	r := callerFileReader{dir: dir, isSettled: isSettled, refused: s.refused && !isSettled(dir)} // more files may follow
-	updateFromFile(&r, &s.keys, keyFile, false, options.parseKeys)
-	updateFromFile(&r, &s.certificates, "certificate", false, options.parseCertificates)
-	updateFromFile(&r, &s.users, "uid", false, options.parseUsers)
+	updateFromFile(&r, &s.keys, keyFile, false, accepted.parseKeys)
+	updateFromFile(&r, &s.certificates, "certificate", false, accepted.parseCertificates)
+	updateFromFile(&r, &s.users, "uid", false, accepted.parseUsers)
 	updateFromFile(&r, &s.allow, "allow", true, parseAllow)
 	updateFromFile(&r, &s.accounts, "accounts", true, parseAccounts)
 	updateFromFile(&r, &s.expires, "expires", true, parseExpires)
@@ -93,9 +93,9 @@ type callerFileReader struct {
 	problems  []string
 }
 
-// updateFromFile reads a file. If it cannot be used, the last valid content stays, and without any the caller is refused. With
-// isRestriction, the caller may do more without the file. Some editors replace a file by moving it away first, so such a file is
-// missing only once its directory has settled.
+// updateFromFile reads a file into content. If it cannot be used, the last valid content stays, and without any the caller is
+// refused. With isRestriction, the caller may do more without the file. Some editors replace a file by moving it away first, so
+// such a file is missing only once its directory has settled.
 func updateFromFile[T any](r *callerFileReader, content *optionalFileContent[T], name string, isRestriction bool, parse func(lines []string) (T, error)) {
 	path := filepath.Join(r.dir, name)
 	lines, err := readNonEmptyLines(path)

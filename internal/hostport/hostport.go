@@ -9,39 +9,39 @@ import (
 	"strings"
 )
 
-// Split splits the value of a Host header (RFC 9110 section 7.2), or the authority of a target, into a name and a port.
-// The port is empty if the value has no port. Equal hosts have equal names: in lower case, without a final dot, and an IPv6
-// address in its shortest form, without brackets.
+// Split splits the value of a Host header (RFC 9110 section 7.2), or the authority of a target, into a name and a port. The port is
+// empty if the value has no port. Equal hosts have equal normalized names: in lower case, without a final dot, and an IPv6 address
+// in its shortest form, without brackets.
 //
 // It reports false for whatever two programs could read differently: after the name, or the brackets around an IPv6 address
 // without a zone, comes either nothing or a colon and a port from 1 to 65535 in its usual form. The name has the characters
 // of RFC 3986 section 3.2.2, and at least one.
-func Split(hostWithOptionalPort string) (normalizedName, port string, ok bool) {
-	normalizedName, after := hostWithOptionalPort, ""
-	if inner, bracketed := strings.CutPrefix(hostWithOptionalPort, "["); bracketed {
-		normalizedName, after, ok = strings.Cut(inner, "]")
-		addr, err := netip.ParseAddr(strings.Clone(normalizedName)) // which keeps it in its errors: a caller's bytes would go to the heap
+func Split(hostMaybePort string) (normalizedName, port string, ok bool) {
+	name, after := hostMaybePort, ""
+	if inner, bracketed := strings.CutPrefix(hostMaybePort, "["); bracketed {
+		name, after, ok = strings.Cut(inner, "]")
+		addr, err := netip.ParseAddr(strings.Clone(name)) // which keeps it in its errors: a caller's bytes would go to the heap
 		if !ok || err != nil || !addr.Is6() || addr.Zone() != "" {
 			return "", "", false
 		}
-		normalizedName = addr.String()
+		name = addr.String()
 	} else {
-		if colon := strings.IndexByte(hostWithOptionalPort, ':'); colon >= 0 {
-			normalizedName, after = hostWithOptionalPort[:colon], hostWithOptionalPort[colon:]
+		if colon := strings.IndexByte(hostMaybePort, ':'); colon >= 0 {
+			name, after = hostMaybePort[:colon], hostMaybePort[colon:]
 		}
-		if normalizedName = strings.TrimSuffix(normalizedName, "."); !isRegisteredName(normalizedName) {
+		if name = strings.TrimSuffix(name, "."); !isRegisteredName(name) {
 			return "", "", false
 		}
-		normalizedName = strings.ToLower(normalizedName) // it is ASCII: ToLower makes a k of a Kelvin sign
+		name = strings.ToLower(name) // it is ASCII: ToLower makes a k of a Kelvin sign
 	}
 	if after == "" {
-		return normalizedName, "", true
+		return name, "", true
 	}
 	port, ok = strings.CutPrefix(after, ":")
 	if !ok || !isPort(port) {
 		return "", "", false
 	}
-	return normalizedName, port, true
+	return name, port, true
 }
 
 func isPort(text string) bool {

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// These limits are far beyond what the API has: keys of 60 bytes, with seven segments.
+	// These limits are far beyond what the API has: operations of 60 bytes, with seven segments.
 	maxOperationLength = 256
 	maxMethodLength    = 16
 	maxSegments        = 16
@@ -30,7 +30,7 @@ func Normalize(method, path string) (operation string, ok bool) {
 	return string(key), ok
 }
 
-// normalizeInto appends what Normalize returns to an empty slice, within its capacity.
+// normalizeInto writes what Normalize returns into an empty buffer. It does not grow it: a longer operation is refused.
 func normalizeInto(buffer []byte, method, path string) (operation []byte, ok bool) {
 	path, isPath := strings.CutPrefix(path, "/")
 	if !isPath || !isUpperCaseMethod(method) {

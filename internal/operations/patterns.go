@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// suggestedPattern is a method and the segments of a path.
+// suggestedPattern is a pattern for an allow list: a method and the segments of a path.
 type suggestedPattern struct {
 	method   string
 	segments []string
@@ -42,7 +42,7 @@ func newSuggestedPattern(method, path string) suggestedPattern {
 	return suggestedPattern{method, strings.Split(strings.TrimPrefix(path, "/"), "/")}
 }
 
-// addMerged adds a pattern to others, none of which overlaps with another.
+// addMerged adds a pattern to disjoint ones. Those that overlap with it are merged with it, so the result is disjoint too.
 func addMerged(disjoint []suggestedPattern, added suggestedPattern) []suggestedPattern {
 	for i, other := range disjoint {
 		if other.overlaps(added) {

@@ -33,8 +33,8 @@ type callersReloader struct {
 // OpenCallers reads the callers in BROKER_CALLERS_DIR, which must be set. Its error is a config.Error.
 func OpenCallers(c config.Config) (*callers.Directory, callers.Reading, error) {
 	usersKnown := runtime.GOOS == "linux" // see peerUser
-	options := callers.AcceptedCredentials{Certificates: c.TLSClientCAFile != "", Users: usersKnown, ShortKey: config.MinSafeKeyLength}
-	directory, reading, err := callers.Open(c.CallersDir, options)
+	accepted := callers.AcceptedCredentials{Certificates: c.TLSClientCAFile != "", Users: usersKnown, ShortKey: config.MinSafeKeyLength}
+	directory, reading, err := callers.Open(c.CallersDir, accepted)
 	if err != nil {
 		return nil, callers.Reading{}, config.Error{Variable: "BROKER_CALLERS_DIR", Message: err.Error()}
 	}

@@ -27,7 +27,7 @@ func MayComeFromWebPage(fields http1.Fields) bool {
 	return false
 }
 
-// mayBeNavigation reports whether a request opens a document. Browsers have sent Sec-Fetch-Mode for as long as
+// mayBeNavigation reports whether a request opens a document, or does not say. Browsers have sent Sec-Fetch-Mode for as long as
 // Sec-Fetch-Site, but a program that imitates one may omit it.
 func mayBeNavigation(fields http1.Fields) bool {
 	for mode := range fields.Lines("Sec-Fetch-Mode") {

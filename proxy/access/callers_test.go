@@ -94,7 +94,7 @@ func TestIdentifiesCallers(t *testing.T) {
 	}
 }
 
-func TestCallersHaveTheirOwnAccountsAndRules(t *testing.T) {
+func TestCallersHaveTheirOwnAccountsAndAllowLists(t *testing.T) {
 	t.Parallel()
 	global, err := access.ParseAllowList([]string{"READ-ONLY"})
 	if err != nil {

@@ -49,7 +49,7 @@ func newUnauthorized(code, detail, hint string) *problem.Problem {
 		problem.HeaderField{Name: "WWW-Authenticate", Value: basicChallenge})
 }
 
-// setClose makes a denial close the connection.
+// setClose makes a denial close the connection, and returns it.
 func setClose(denial *problem.Problem) *problem.Problem {
 	denial.Close = true
 	return denial

@@ -8,12 +8,13 @@ import (
 	"etrusted-broker/internal/hostport"
 )
 
-// BrokerHosts are the names of a listener. With DNS rebinding, a page's own host name leads to this machine, and its browser
-// then sends neither Origin nor Sec-Fetch-Site: only the Host field reveals it. The zero value has no names.
+// BrokerHosts are the names by which clients may call a listener of the broker. With DNS rebinding, a page's own host name leads to
+// this machine, and its browser then sends neither Origin nor Sec-Fetch-Site: only the Host field reveals it. The zero value has no
+// names.
 type BrokerHosts map[string]bool
 
-// NewBrokerHosts returns Hosts that allow the given names besides those that are always allowed. Case, a final dot and ports do
-// not matter.
+// NewBrokerHosts returns BrokerHosts that allow the given names besides those that are always allowed. Case, a final dot and ports
+// do not matter.
 func NewBrokerHosts(names ...string) BrokerHosts {
 	h := BrokerHosts{}
 	for _, name := range names {

@@ -32,8 +32,8 @@ var (
 	dotsAtTheEnd = regexp.MustCompile(`[. ]+(/|$)`)
 )
 
-// FuzzRules sends a path over some hops. An allowed path must still be allowed as the API receives it.
-func FuzzRules(f *testing.F) {
+// FuzzAllowList sends a path over some hops. An allowed path must still be allowed as the API receives it.
+func FuzzAllowList(f *testing.F) {
 	for _, seed := range []string{
 		"/reviews/1/veto", "/reviews/1%3f/veto", "/reviews/1%253f/veto%3f/x/veto", "/reviews/1%2fveto", "/reviews/;/veto", "/reviews//1/veto",
 		"/open//..;/x", "/open%3b/x", "/%2fopen/", "/open/%252f%2f", "/reviews/...//veto",

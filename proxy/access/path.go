@@ -71,7 +71,7 @@ func percentDecodeLeniently(text string) string {
 	return b.String()
 }
 
-// maxInterpretations is far more than the paths of real programs have. Each is matched against the rules.
+// maxInterpretations is far more than the paths of real programs have. Each is matched against the allow list.
 const maxInterpretations = 32
 
 // interpretations returns the ways in which a chain of servers may read a path. Each server may decode it once more, up to
@@ -99,14 +99,14 @@ func interpretations(path string) (decodedPaths []string, complete bool) {
 	return decodedPaths, len(decodedPaths) <= maxInterpretations && !slices.ContainsFunc(layer, isEncoded)
 }
 
-// encodedSlashEscaper encodes encoded slashes once more, so that decode keeps them encoded.
+// encodedSlashEscaper encodes encoded slashes once more, so that percentDecodeLeniently keeps them encoded.
 var encodedSlashEscaper = strings.NewReplacer("%2f", "%252f", "%2F", "%252F")
 
-// truncationMarks are the bytes that truncations looks for.
+// truncationMarks are the bytes that pathAndTruncations looks for.
 const truncationMarks = "?#; ."
 
-// pathAndTruncations returns a path, the parts of it before the first delimiter of each kind (of the query, the fragment, and the
-// parameters of RFC 1808 section 2.1), and all of these with their segments trimmed.
+// pathAndTruncations returns the path itself, the parts of it before the first delimiter of each kind (of the query, the fragment,
+// and the parameters of RFC 1808 section 2.1), and all of these with their segments trimmed.
 func pathAndTruncations(path string) []string {
 	all := []string{path}
 	if !strings.ContainsAny(path, truncationMarks) {

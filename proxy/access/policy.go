@@ -18,15 +18,15 @@ type Policy struct {
 	APIAndLoginHosts *APIAndLoginHosts // an absolute-form target may name them
 	// TunnelAllowed reports whether CONNECT may open a tunnel to a target; nil if it may open none.
 	TunnelAllowed func(target string) bool
-	// PassHosts are the hosts whose requests and tunnels pass through, except Servers. An address among them is not taken for one
-	// of the broker's own.
+	// PassHosts are the hosts whose requests and tunnels pass through, except APIAndLoginHosts. An address among them is not taken for
+	// one of the broker's own.
 	PassHosts PassHosts
 	// Callers are the programs that may use the broker. A request must come from one of them; nil if it needs no credentials.
 	Callers *Callers
 	// KeyFromToken returns the access key in a bearer token; nil if the token is the key.
 	KeyFromToken func(token string) string
 	AllowList    *AllowList // for all callers
-	// DryRun means that a request is allowed if only the rules deny it: see Decision.DryRun.
+	// DryRun means that a request is allowed if only an allow list denies it: see Decision.DryRun.
 	DryRun bool
 }
 
@@ -60,7 +60,7 @@ type Request struct {
 type Decision struct {
 	// Denied is why the request is not allowed; nil if it is.
 	Denied *problem.Problem
-	// DryRun is why the rules, for everyone or of the caller, would deny the request without Policy.DryRun; nil if they allow it.
+	// DryRun is why the allow list, for everyone or of the caller, would deny the request without Policy.DryRun; nil if both allow it.
 	DryRun *problem.Problem
 	// Pass means that the request or tunnel is for one of PassHosts: it passes through, and gets no token.
 	Pass bool
@@ -73,7 +73,7 @@ type Decision struct {
 }
 
 // Check decides whether a request is allowed. Several checks may fail; their order is part of the contract. In particular,
-// a client without the access key learns nothing about accounts and rules.
+// a client without the access key learns nothing about accounts and allow lists.
 func (p *Policy) Check(r *Request) Decision {
 	switch {
 	case r.ClientUntrusted:
@@ -116,7 +116,8 @@ func (p *Policy) checkTokenRequest(r *Request, authorization string) Decision {
 	return Decision{Caller: caller, Denied: denied}
 }
 
-// InAllowLists reports whether the rules for everyone and for the caller with a name allow a method and a path without a query.
+// InAllowLists reports whether the allow list for everyone, and that of the caller with a name, allow a method and a path without a
+// query.
 func (p *Policy) InAllowLists(caller, method, path string) bool {
 	if p.Callers == nil {
 		return p.AllowList.Allowed(method, path)

@@ -78,8 +78,8 @@ func TestFindByName(t *testing.T) {
 	}
 }
 
-// Servers may be replaced while requests are checked. An invalid host is never one of them.
-func TestReplacesServers(t *testing.T) {
+// APIAndLoginHosts may be replaced while requests are checked. An invalid host is never one of them.
+func TestReplacesAPIAndLoginHosts(t *testing.T) {
 	servers := access.NewAPIAndLoginHosts([]string{"a.example"}, nil)
 	policy := &access.Policy{APIAndLoginHosts: servers, PassHosts: passHosts(t, "*")}
 	passes := func(host string) bool {

@@ -34,9 +34,9 @@ type Client struct {
 	timeout   time.Duration
 }
 
-// New returns a client for the scheme, host and port of a URL. It sets the options of a transport that it needs, but keeps
-// the size of its receive buffers if there is one; the transport must not have been used. timeout is like that of http1.Client, and includes connecting
-// and the retries of net/http.
+// New returns a client for the scheme, host and port of a URL. It sets the options of a transport that it needs, but keeps the size
+// of its receive buffers if there is one; the transport must not have been used. timeout is like that of http1.Client, and includes
+// connecting and the retries of net/http.
 func New(server *url.URL, transport *http.Transport, timeout time.Duration) *Client {
 	transport.ForceAttemptHTTP2, transport.DisableCompression, transport.ExpectContinueTimeout = true, true, time.Second
 	if transport.HTTP2 == nil {

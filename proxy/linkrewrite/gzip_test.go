@@ -21,7 +21,7 @@ var oneMember = brokertest.Gzipped("[1]")
 var gzipBodies = []struct {
 	name, body, want string
 	err              error
-	notWhole         bool // Gunzip refuses it
+	notWhole         bool // GunzipSmall refuses it
 }{
 	{name: "one member", body: oneMember, want: "[1]"},
 	{name: "no text", body: brokertest.Gzipped(""), want: ""},
@@ -55,7 +55,7 @@ func TestGunzipReader(t *testing.T) {
 	}
 }
 
-func TestGunzip(t *testing.T) {
+func TestGunzipSmall(t *testing.T) {
 	for _, test := range gzipBodies {
 		got, ok := linkrewrite.GunzipSmall([]byte(test.body))
 		if ok == test.notWhole || ok && string(got) != test.want {

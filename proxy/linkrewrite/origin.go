@@ -56,19 +56,20 @@ func (o *Origin) matchLength(text []byte) (length int) {
 	return length
 }
 
-// matchURLAtStart is matchLength for one URL, in lower case.
+// matchURLAtStart is matchLength for one URL.
 func matchURLAtStart(text []byte, lowerURL string) (lengthOrMinus1 int) {
+	length := 0
 	for i := 0; ; i++ {
-		c, n := decodeJSONCharLower(text[lengthOrMinus1:])
+		c, n := decodeJSONCharLower(text[length:])
 		switch {
 		case n == 0:
 			return -1
 		case i == len(lowerURL) && mayFollowOrigin(c):
-			return lengthOrMinus1
+			return length
 		case i == len(lowerURL) || c != lowerURL[i]:
 			return 0
 		}
-		lengthOrMinus1 += n
+		length += n
 	}
 }
 

@@ -91,7 +91,7 @@ func (s *linkScanner) matchLink(text []byte, begin int, last bool) (length int) 
 	return length
 }
 
-// firstNonSpaceAfterString returns the first byte after a string that is not white space, or 0. The text begins in the string.
+// firstNonSpaceAfterString returns the first byte after a string that is not white space, or 0. insideString begins in the string.
 func firstNonSpaceAfterString(insideString []byte) byte {
 	inside := true
 	for i := 0; i < len(insideString); i++ {

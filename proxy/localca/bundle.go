@@ -12,7 +12,7 @@ import (
 )
 
 // BundleWithSystemCAs returns a CA's certificate, followed by those that the system trusts: for programs that accept only one file.
-// The latter are read from certFile, the value of SSL_CERT_FILE, or if that is empty from the system's own bundle.
+// The latter are read from sslCertFile, the value of SSL_CERT_FILE, or if that is empty from the system's own bundle.
 func BundleWithSystemCAs(certificatePEM []byte, sslCertFile string) ([]byte, error) {
 	files := []string{
 		"/etc/ssl/certs/ca-certificates.crt", // Debian, Alpine

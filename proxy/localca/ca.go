@@ -39,15 +39,15 @@ type CA struct {
 	certificates map[string]*tls.Certificate // by host; nil before its first handshake
 }
 
-// OpenOrCreate returns the CA stored in the directory dir, for hosts of the form HOST or HOST:PORT, where HOST is a name or an
-// IP address (IPv6 in brackets) and PORT defaults to 443. There must be at least one. A host at port 443 is one at port 80 too:
-// some clients use CONNECT for http URLs. ca.key is the whole CA: the signer's key and both certificates. ca.crt is a copy of
-// the one that apps must trust.
+// OpenOrCreate returns the CA stored in the directory dir, which must exist, for hosts of the form HOST or HOST:PORT, where HOST is
+// a name or an IP address (IPv6 in brackets) and PORT defaults to 443. There must be at least one. A host at port 443 is one at
+// port 80 too: some clients use CONNECT for http URLs. ca.key is the whole CA: the signer's key and both certificates. ca.crt is a
+// copy of the one that apps must trust.
 //
-// If neither file exists, Open creates both: the key with mode 0600, never wider, and the certificate with mode 0644,
-// whatever the umask. The directory must exist. Concurrent calls, in this or other processes, all return the same CA.
+// If neither file exists, OpenOrCreate creates both: the key with mode 0600, never wider, and the certificate with mode 0644,
+// whatever the umask. Concurrent calls, in this or other processes, all return the same CA.
 //
-// Open never replaces existing files, because apps trust them. It fails if ca.key is missing, broken, expired or for other
+// OpenOrCreate never replaces existing files, because apps trust them. It fails if ca.key is missing, broken, expired or for other
 // hosts, if it is accessible to other users than its owner (not checked on Windows), or if ca.crt is not its certificate.
 //
 // The errors say what to do and contain nothing of the key.
@@ -55,15 +55,15 @@ func OpenOrCreate(dir string, hosts []string) (*CA, error) {
 	return openOrCreate(dir, hosts, nil, false)
 }
 
-// OpenOrCreateForAccounts is Open for hosts to which accounts add others, which come and go. A new CA is for the hosts and
-// accountHosts, those that accounts have now. An existing one must be for the hosts, and may be for others. The CA signs only for
-// the hosts until SetHosts is called.
+// OpenOrCreateForAccounts is OpenOrCreate for hosts to which accounts add others, which come and go. A new CA is for the hosts and
+// currentAccountHosts. An existing one must be for the hosts, and may be for others. The CA signs only for the hosts until
+// SetHosts is called.
 func OpenOrCreateForAccounts(dir string, hosts, currentAccountHosts []string) (*CA, error) {
 	return openOrCreate(dir, hosts, currentAccountHosts, true)
 }
 
 // openOrCreate opens the CA for some hosts, or creates it for these and accountHosts. An existing one may permit others only
-// with mayPermitOthers.
+// with existingMayPermitOthers.
 func openOrCreate(dir string, hosts, accountHosts []string, existingMayPermitOthers bool) (*CA, error) {
 	a := new(CA)
 	names, err := a.setHosts(hosts)

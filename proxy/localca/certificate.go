@@ -30,7 +30,7 @@ const (
 
 // newCAKeyFile creates the root and the signer of a CA for only these hosts, and returns the content of ca.key. The root's key is
 // discarded.
-func newCAKeyFile(hosts []string) ([]byte, error) {
+func newCAKeyFile(hosts []string) (content []byte, _ error) {
 	// The name is shown in lists of CAs. It names no machine, because the certificate is copied into apps and images. The
 	// random part distinguishes the CAs of two brokers, for people and for programs that look up issuers by subject.
 	name := "etrusted-broker local CA " + strings.ToLower(rand.Text()[:8])

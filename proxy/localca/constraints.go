@@ -44,7 +44,7 @@ func hasExactNameConstraints(cert *x509.Certificate, hosts []string) bool {
 }
 
 // constraintsOf returns all name constraints of a certificate, in a form that can be compared.
-func constraintsOf(c *x509.Certificate) string {
+func constraintsOf(c *x509.Certificate) (comparableText string) {
 	return fmt.Sprintf("%t %q", c.PermittedDNSDomainsCritical, []any{
 		c.PermittedDNSDomains, c.ExcludedDNSDomains, c.PermittedEmailAddresses, c.ExcludedEmailAddresses,
 		c.PermittedURIDomains, c.ExcludedURIDomains, c.PermittedIPRanges, c.ExcludedIPRanges,

@@ -215,7 +215,7 @@ func keyIn(t *testing.T, dir string) []byte {
 	return key
 }
 
-// checkRejected checks that Open fails with these texts, reveals nothing of the files, and changes nothing.
+// checkRejected checks that OpenOrCreate fails with these texts, reveals nothing of the files, and changes nothing.
 func checkRejected(t *testing.T, dir string, hosts []string, prefix string, texts ...string) {
 	t.Helper()
 	before := snapshot(t, dir)

@@ -28,8 +28,8 @@ func parseCAKeyFile(file []byte) (root, signer *x509.Certificate, key *ecdsa.Pri
 }
 
 // verifyCA rejects a CA that would not work for the apps, or that could sign more than it needs to. It must be for the hosts, which
-// are distinct, and may be for others only with mayPermitOthers.
-func verifyCA(root, signer *x509.Certificate, hosts []string, mayPermitOthers bool) error {
+// are distinct, and may be for others only with existingMayPermitOthers.
+func verifyCA(root, signer *x509.Certificate, hosts []string, existingMayPermitOthers bool) error {
 	now, permitted := time.Now(), permittedHosts(root)
 	isMissing := func(host string) bool { return !slices.Contains(permitted, host) }
 	switch {
@@ -41,7 +41,7 @@ func verifyCA(root, signer *x509.Certificate, hosts []string, mayPermitOthers bo
 	case now.Before(root.NotBefore):
 		return fmt.Errorf("is not valid before %s: correct this machine's clock, or if it is right, "+replaceAdvice, formatDate(root.NotBefore))
 	case !hasExactNameConstraints(root, permitted) || !hasExactNameConstraints(signer, permitted),
-		slices.ContainsFunc(hosts, isMissing), len(permitted) > len(hosts) && !mayPermitOthers:
+		slices.ContainsFunc(hosts, isMissing), len(permitted) > len(hosts) && !existingMayPermitOthers:
 		return fmt.Errorf("is for %s, but the configured hosts are %s: configure the old hosts again, or "+replaceAdvice,
 			cmp.Or(strings.Join(permitted, ", "), "any host"), strings.Join(hosts, ", "))
 	}

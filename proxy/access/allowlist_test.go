@@ -78,7 +78,7 @@ func TestRulesCannotBeOverridden(t *testing.T) {
 	}
 }
 
-func TestAllowsEverythingWithoutRules(t *testing.T) {
+func TestAllowsEverythingWithoutAllowList(t *testing.T) {
 	if denied := check(&access.Policy{}, parse(t, "DELETE /x#y HTTP/1.1\r\nHost: localhost\r\nX-Original-Url: /")); denied != nil {
 		t.Errorf("got %+v, want no denial", denied)
 	}
@@ -115,7 +115,7 @@ func TestDenialNamesTheMissingPattern(t *testing.T) {
 	}
 }
 
-func TestParseRulesRefusesInvalidPatterns(t *testing.T) {
+func TestParseAllowListRefusesInvalidPatterns(t *testing.T) {
 	for patterns, want := range map[string]string{
 		"":                          `1 of 1 has no path`,
 		"GET /a,":                   `2 of 2 has no path`,
@@ -139,7 +139,7 @@ func TestParseRulesRefusesInvalidPatterns(t *testing.T) {
 	}
 }
 
-func BenchmarkRules(b *testing.B) {
+func BenchmarkAllowList(b *testing.B) {
 	rules, err := access.ParseAllowList([]string{"GET /reviews/", "GET /channels", "POST /invites"})
 	if err != nil {
 		b.Fatal(err)

@@ -16,8 +16,8 @@ import (
 // ReadOnly stands for the patterns "GET /" and "HEAD /". It can be combined with others.
 const ReadOnly = "READ-ONLY"
 
-// AllowList are an allow list of methods and paths. The zero value allows nothing, and nil everything. Rules are safe for
-// concurrent use.
+// AllowList is an allow list of methods and paths. The zero value allows nothing, and nil everything. It is safe for concurrent
+// use.
 type AllowList struct {
 	readOnly bool
 	mux      http.ServeMux // all patterns
@@ -30,22 +30,22 @@ type allowedHandler struct{}
 
 func (allowedHandler) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
-// ParseAllowList returns Rules that allow what at least one of the patterns matches. A pattern is ReadOnly or has the syntax of
-// http.ServeMux, without a host. An error quotes the invalid pattern, unless that may be a misplaced secret.
+// ParseAllowList returns an AllowList that allows what at least one of the patterns matches. A pattern is ReadOnly or has the
+// syntax of http.ServeMux, without a host. An error quotes the invalid pattern, unless that may be a misplaced secret.
 func ParseAllowList(patterns []string) (*AllowList, error) {
-	rules := new(AllowList)
+	list := new(AllowList)
 	var all []string
 	for i, pattern := range patterns {
 		pattern = strings.TrimSpace(pattern)
 		if pattern == ReadOnly {
-			rules.readOnly = true
+			list.readOnly = true
 			continue
 		}
 		if err := new(AllowList).add(pattern); err != nil {
 			return nil, fmt.Errorf("the pattern %s %w", quoteUnlessSecret(pattern, i, len(patterns)), err)
 		}
 		all = append(all, pattern)
-		if rules.add(pattern) == nil {
+		if list.add(pattern) == nil {
 			continue
 		}
 		conflicting := slices.IndexFunc(all, func(other string) bool { // if no other, then pattern itself
@@ -54,11 +54,11 @@ func ParseAllowList(patterns []string) (*AllowList, error) {
 		})
 		return nil, fmt.Errorf("the patterns %q and %q conflict: both match the same requests, and neither is more specific", all[conflicting], pattern)
 	}
-	return rules, nil
+	return list, nil
 }
 
 // add adds a pattern. It fails if that is invalid or conflicts with another, for which the mux panics.
-func (r *AllowList) add(pattern string) (err error) {
+func (a *AllowList) add(pattern string) (err error) {
 	path := pattern
 	if end := strings.IndexAny(pattern, " \t"); end >= 0 {
 		path = strings.TrimLeft(pattern[end:], " \t")
@@ -71,16 +71,16 @@ func (r *AllowList) add(pattern string) (err error) {
 			err = errors.New("cannot be parsed: it must have the syntax of Go's http.ServeMux, such as GET /reviews/{id}")
 		}
 	}()
-	r.mux.Handle(pattern, allowedHandler{})
+	a.mux.Handle(pattern, allowedHandler{})
 	if strings.HasSuffix(pattern, "/") || strings.HasSuffix(pattern, "...}") {
-		r.trees.Handle(pattern, allowedHandler{})
+		a.trees.Handle(pattern, allowedHandler{})
 	}
 	return nil
 }
 
 // quoteUnlessSecret returns how an error refers to the pattern at an index of count patterns. Anything but a method and a path may
 // be a secret: base64 can begin with a slash, a passphrase contains spaces, and a private key in PEM both.
-func quoteUnlessSecret(pattern string, index, count int) string {
+func quoteUnlessSecret(pattern string, index, count int) (quotedOrNumber string) {
 	const longestMethod = len("OPTIONS")
 	words := strings.Fields(pattern)
 	if len(words) == 2 && len(words[0]) <= longestMethod && strings.ToUpper(words[0]) == words[0] && strings.Contains(words[1], "/") {
@@ -89,13 +89,13 @@ func quoteUnlessSecret(pattern string, index, count int) string {
 	return fmt.Sprintf("%d of %d", index+1, count)
 }
 
-// check denies a request that the rules do not allow; list is their name. nil allows everything.
-func (r *AllowList) check(request *Request, list string) *problem.Problem {
+// check denies a request that the list does not allow; listName is the name of the list. nil allows everything.
+func (a *AllowList) check(request *Request, listName string) *problem.Problem {
 	switch {
-	case r == nil:
+	case a == nil:
 		return nil
-	case !r.Allowed(request.Method, request.APITarget):
-		return notInAllowList(request.Method, request.APITarget, list)
+	case !a.Allowed(request.Method, request.APITarget):
+		return notInAllowList(request.Method, request.APITarget, listName)
 	case slices.ContainsFunc(request.Fields, func(field http1.Field) bool { return IsMethodOrPathOverride(field.Name) }):
 		return errMethodOverride
 	default:
@@ -107,8 +107,8 @@ func (r *AllowList) check(request *Request, list string) *problem.Problem {
 // allowed, and so must everything else that a server may read in it: see interpretations. A path that is not UTF-8 is not allowed,
 // since some servers read an overlong slash (%c0%af) as a slash. ReadOnly depends only on the method. The target must have
 // no dot segments, backslashes or control characters.
-func (r *AllowList) Allowed(method, target string) bool {
-	if r == nil || r.readOnly && (method == http.MethodGet || method == http.MethodHead) {
+func (a *AllowList) Allowed(method, target string) bool {
+	if a == nil || a.readOnly && (method == http.MethodGet || method == http.MethodHead) {
 		return true
 	}
 	// A target contains no number sign (RFC 9112 section 3.2), and some servers would cut the path there.
@@ -117,28 +117,28 @@ func (r *AllowList) Allowed(method, target string) bool {
 	}
 	path, _, _ := strings.Cut(target, "?")
 	if !strings.ContainsAny(path, "%"+truncationMarks) { // most paths have one interpretation
-		return r.matches(method, path)
+		return a.matches(method, path)
 	}
 	all, ok := interpretations(path)
-	return ok && !slices.ContainsFunc(all, func(one string) bool { return !r.matches(method, one) })
+	return ok && !slices.ContainsFunc(all, func(one string) bool { return !a.matches(method, one) })
 }
 
 // matches reports whether a pattern matches a path. Some servers merge repeated slashes and some do not. So everything below
 // the first repeated slash must be allowed; then it makes no difference.
-func (r *AllowList) matches(method, path string) bool {
+func (a *AllowList) matches(method, path string) bool {
 	if !utf8.ValidString(path) {
 		return false
 	}
-	mux := &r.mux
+	mux := &a.mux
 	if before, _, doubled := strings.Cut(path, "//"); doubled {
-		mux, path = &r.trees, before+"/"
+		mux, path = &a.trees, before+"/"
 	}
 	handler, _ := mux.Handler(&http.Request{Method: method, URL: &url.URL{Path: path}})
 	_, ok := handler.(allowedHandler)
 	return ok
 }
 
-// notInAllowList returns the problem of a request that the rules do not allow. It names the missing pattern, unless the
+// notInAllowList returns the problem of a request that an allow list does not allow. It names the missing pattern, unless the
 // path is unusual: it may not be valid in a pattern, or be text aimed at the person who reads the message.
 func notInAllowList(method, target, listName string) *problem.Problem {
 	pattern := "a pattern for it, such as GET /reviews or, with everything below it, GET /reviews/"
@@ -150,8 +150,8 @@ func notInAllowList(method, target, listName string) *problem.Problem {
 	return newDenial(ReasonNotInAllowList, http.StatusForbidden, "not-in-allow-list", listName+" does not include "+what, "If the app needs it, add "+pattern+".")
 }
 
-// isUsableAsPattern reports whether a pattern may repeat a request: the method and path are short, and the path has neither encoded
-// characters nor doubled slashes, for which a pattern would not help.
+// isUsableAsPattern reports whether a request can be suggested as a pattern: the method and path are short, and the path has
+// neither encoded characters nor doubled slashes, for which a pattern would not help.
 func isUsableAsPattern(method, path string) bool {
 	const upper, lower, digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz", "0123456789"
 	return len(method) <= 16 && strings.Trim(method, upper) == "" && len(path) < 200 && strings.HasPrefix(path, "/") && !strings.Contains(path, "//") &&
