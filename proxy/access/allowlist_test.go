@@ -8,7 +8,7 @@ import (
 	"etrusted-broker/proxy/access"
 )
 
-func TestRulesAllowByMethodAndDecodedPath(t *testing.T) {
+func TestAllowsByMethodAndDecodedPath(t *testing.T) {
 	for _, test := range []struct {
 		patterns string
 		allowed  []string

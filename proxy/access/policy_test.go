@@ -176,7 +176,7 @@ func TestChecksInOrder(t *testing.T) {
 }
 
 // With DryRun, only the rules deny nothing: each step of the request fails another check.
-func TestDryRunForwardsOnlyWhatRulesDeny(t *testing.T) {
+func TestDryRunForwardsOnlyWhatAllowListsDeny(t *testing.T) {
 	rules, err := access.ParseAllowList([]string{"POST /events", "POST /invites"})
 	if err != nil {
 		t.Fatal(err)
@@ -219,7 +219,7 @@ func TestDryRunForwardsOnlyWhatRulesDeny(t *testing.T) {
 	}
 }
 
-func TestRulesAllowWhatBothListsAllow(t *testing.T) {
+func TestAllowsOnlyWhatBothListsAllow(t *testing.T) {
 	rules, err := access.ParseAllowList([]string{"GET /reviews/{id}", "GET /channels"})
 	if err != nil {
 		t.Fatal(err)
