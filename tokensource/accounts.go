@@ -24,8 +24,8 @@ type AccountsConfig struct {
 	// of an environment; empty if there are no named accounts.
 	Dir    string
 	Source Config // of every source; its Account and Credentials are ignored
-	// OnAdded and OnRemoved are called for each named account that appears or disappears, OnSkipped for each directory that is no
-	// account, and if Dir cannot be read. Run calls them, and NewAccounts OnSkipped. They may be nil.
+	// OnAdded and OnRemoved are called for each named account that appears or disappears, OnSkipped for each directory
+	// whose name is invalid, and if Dir cannot be read. Run calls them; NewAccounts calls only OnSkipped. They may be nil.
 	OnAdded, OnRemoved func(account string)
 	OnSkipped          func(problem string)
 }

@@ -24,7 +24,7 @@ type TokenEndpoint struct {
 	URL      string
 	Audience string   // the audience parameter, which eTrusted requires; not sent if empty
 	Scopes   []string // RFC 6749 section 3.3; the parameter is not sent without scopes
-	API      string   // the base URL of the API that the tokens are for; empty: the broker's. Not sent; a Store keeps them apart by it
+	API      string   // the base URL of the API that the tokens are for; empty: the broker's. Not sent; a Store separates tokens by API
 	// Timeout limits one token request, including reading the response. The default is 29 s: a slow login server is better
 	// than none, and a second request looks for one that has recovered; see hedgeAfter.
 	Timeout   time.Duration

@@ -48,7 +48,7 @@ func (s *Source) newFetcher(set CredentialsAndEnvironment) *fetcher {
 	return f
 }
 
-// close ends what the fetcher, which may be nil, does with the store.
+// close releases the store entry. f may be nil.
 func (f *fetcher) close() {
 	if f != nil && f.entry != nil {
 		f.storing.Wait()
@@ -67,7 +67,8 @@ type fetchResult struct {
 	duration time.Duration
 	ended    time.Time
 	fromPeer bool // another broker made the token request, if there was one
-	// next is when to try again; failures and rejections count those in a row of all brokers. All are zero without a store.
+	// next is when to try again; failures and rejections count those in a row of all brokers. All are zero if the attempt was made
+	// without the lease.
 	next                 time.Time
 	failures, rejections int
 }

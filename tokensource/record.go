@@ -67,7 +67,8 @@ func (l *sourceLoop) retryAt(needed bool) time.Time {
 	return l.failed.at.Add(l.failed.pause(l.state.Load().token == nil, l.known(), needed))
 }
 
-// tokenNeededSinceLastCall reports whether requests wait for a token, or have failed for lack of one since the last call.
+// tokenNeededSinceLastCall reports whether requests wait for a token, or have failed for lack of one since the last call: each
+// call resets that.
 func (l *sourceLoop) tokenNeededSinceLastCall() bool {
 	return l.unserved.Swap(false) || l.waiting.Load() > 0
 }

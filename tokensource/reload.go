@@ -36,8 +36,8 @@ type CredentialReload struct {
 	Next           time.Duration // until the next attempt, if the files do not change before; 0 on success
 }
 
-// minIntervalBetweenCandidates is between attempts with two different sets, so that a program that writes the files in a loop does
-// no harm.
+// minIntervalBetweenCandidates is the minimum time between attempts with two different sets, so that a program that writes the
+// files in a loop does no harm.
 const minIntervalBetweenCandidates = time.Second
 
 // candidateCredentials are a changed set that has not yielded a token yet; zero without one. Its fetcher is nil if the files have
@@ -73,8 +73,8 @@ func (c *candidateCredentials) shortenWait() {
 	}
 }
 
-// forgetFailures lets the same set be tried as soon as possible, as if for the first time. The last one stays: neither writing a
-// file again and again nor alternating between two sets floods the login server.
+// forgetFailures lets the same set be tried as soon as possible, as if for the first time. Time and rate limit of the last failure
+// stay: neither writing a file again and again nor alternating between two sets floods the login server.
 func (c *candidateCredentials) forgetFailures() {
 	c.shortenWait()
 	c.failureStreak = failureStreak{last: c.last, at: c.at}
@@ -117,8 +117,9 @@ func (l *sourceLoop) reloadCredentials(ctx context.Context) {
 	}
 }
 
-// mayBeHalfWritten reports whether the files must settle before they are read. Otherwise the pair of an account that is being
-// created would reach the wrong login server, because the file that names the right one is written last.
+// mayBeHalfWritten reports whether the files must settle before they are read: if one was written since the start, or if there may
+// be an environment. Otherwise the pair of an account that is being created would reach the wrong login server, because the file that
+// names the right one is written last.
 func (l *sourceLoop) mayBeHalfWritten(modified [6]time.Time) bool {
 	isNew := func(at time.Time) bool { return at.After(l.config.created) }
 	return l.config.Credentials.EnvironmentDir != "" || slices.ContainsFunc(modified[:], isNew)

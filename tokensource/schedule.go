@@ -13,7 +13,8 @@ const (
 	// while a machine is suspended: without the check, a laptop would wake up with an expired token and sleep on.
 	clockCheckInterval = 10 * time.Second
 
-	// minRefreshInterval is between two refreshes, so that odd responses, such as a lifetime of one second, cause no busy loop.
+	// minRefreshInterval is the minimum time between two refreshes, so that odd responses, such as a lifetime of one second, cause
+	// no busy loop.
 	minRefreshInterval = 100 * time.Millisecond
 
 	// maxLifetime limits the lifetime that a response may state: a server's typo must not keep a token for years.
@@ -31,7 +32,8 @@ const (
 	// lastAttemptBeforeExpiry is how long before the end of the token there is an attempt, whatever Retry-After says.
 	lastAttemptBeforeExpiry = 5 * time.Second
 
-	// maxLeaseDuration is how long a lease lasts, and so how long the others wait for a leader that died. Most attempts take 1 s.
+	// maxLeaseDuration is how long a lease lasts, and so how long the others wait for a leader that died. A login server
+	// mostly answers within a second.
 	maxLeaseDuration = 15 * time.Second
 
 	// maxJitterBetweenBrokers is over how long brokers that share a token spread if they would otherwise act at once.

@@ -13,7 +13,7 @@ func (f *fetcher) endPause() {
 	}
 }
 
-// resetBackoff forgets what led to the token that there is now.
+// resetBackoff clears failures and fallback after a new token, and draws new jitter.
 func (f *fetcher) resetBackoff() {
 	f.unresolved, f.seen.Failures, f.seen.Rejections, f.fallbackAt, f.random = 0, 0, 0, time.Time{}, randomFraction()
 }
@@ -53,7 +53,7 @@ func (f *fetcher) fetchShared(ctx context.Context, known *token) (fetchResult, b
 		return result, true
 	}
 	now := time.Now()
-	if result, ok := f.waitForLeader(shared.Lease, known, now); ok {
+	if result, ok := f.followLeader(shared.Lease, known, now); ok {
 		return result, true
 	}
 	// The lease is so short that another broker can take over before the known token expires.
@@ -84,9 +84,9 @@ func (f *fetcher) adopt(shared SharedToken, known *token) (fetchResult, bool) {
 	return fetchResult{ended: now, fromPeer: true, token: fresh}, true
 }
 
-// waitForLeader waits for the broker that has the lease, if there is one. It believes only leases that it has not waited for
-// before, and only for a quarter of what is left of the known token: how long a lease lasts is what the store says.
-func (f *fetcher) waitForLeader(lease Lease, known *token, now time.Time) (fetchResult, bool) {
+// followLeader returns how to wait for the broker that has the lease, if there is one. It believes only leases that it has not
+// waited for before, and only for a quarter of what is left of the known token: how long a lease lasts is what the store says.
+func (f *fetcher) followLeader(lease Lease, known *token, now time.Time) (fetchResult, bool) {
 	const maxUnresolved = 4 // brokers that died can explain a few; a store that drops what is put into it explains many
 	if lease.FencingToken > f.seen.FencingToken || lease.FencingToken == f.seen.FencingToken && lease.Failure != nil && f.seen.Failure == nil {
 		f.unresolved++

@@ -129,9 +129,9 @@ func (s *Source) Wait(ctx context.Context) (authorization string, api *url.URL, 
 }
 
 // WaitNewer returns the value of a token other than old, which the API refused, as soon as there is one, with the API that it is
-// for: another one, if the account has been moved since. Its error is as that of Wait. It fails as soon as an attempt to fetch a token
-// fails or returns old again, and when ctx is done. Call it after Invalidate has returned true. Once the API has accepted the value,
-// call MarkAccepted; if it refuses it, Invalidate.
+// for: another one, if the account has been moved since. Its error has the same form as Wait's. It fails as soon as an attempt to fetch
+// a token fails or returns old again, and when ctx is done. Call it after Invalidate has returned true. Once the API has accepted
+// the value, call MarkAccepted; if it refuses it, Invalidate.
 func (s *Source) WaitNewer(ctx context.Context, old string) (authorization string, api *url.URL, err error) {
 	for {
 		current, now := s.state.Load(), time.Now()
@@ -155,8 +155,8 @@ func (s *Source) WaitNewer(ctx context.Context, old string) (authorization strin
 //
 // Until the new token arrives, Current keeps returning the refused one: an app that requests something it has no permission for
 // must not block its other requests, and in an outage, a token that the API may still accept elsewhere is better than none. A
-// token that was just fetched is not replaced, or the login server would get a request for every 401. But the previous one may
-// be, because an API with several servers learns of a token, or of its signing key, later than the broker.
+// token that was just fetched is not replaced: another would be no better, and every 401 would cost a token request. The previous
+// token may still work, because an API with several servers learns of a token, or of its signing key, later than the broker.
 func (s *Source) Invalidate(authorization string) bool {
 	current, now := s.state.Load(), time.Now()
 	last := current.token

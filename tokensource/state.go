@@ -6,9 +6,12 @@ import (
 	"time"
 )
 
-// publishedState is what the loop has published. It is immutable, except that the next one closes replaced, and the token can be refused.
+// publishedState is what the loop has published. It is immutable, except that the next one closes replaced, and that requests mark
+// both tokens as refused or not yet accepted.
 type publishedState struct {
-	Snapshot                   // what only the loop changes; the method of Source adds the rest
+	// Snapshot has only what the loop changes. API, Valid, Issued, Expires, Remaining, FetchingSince, RequestsWaited, Invalidations,
+	// StoreHits, StoreErrors and HoldsLease are zero here: Source.Snapshot sets them.
+	Snapshot
 	token       *token         // nil: there has never been one
 	previous    *token         // the one before; nil: there was none
 	environment APIEnvironment // of the set in use
@@ -74,7 +77,7 @@ type Snapshot struct {
 	RequestsWaited         uint64                             // the requests that had to wait for a token
 	Invalidations          uint64                             // the tokens that were replaced because the API refused them
 	Shared                 bool                               // with other brokers, through a store; the next four fields are zero without one
-	FromPeer               bool                               // another broker made the last token request, which Refreshes and LastDuration do not include
+	FromPeer               bool                               // another broker made the last token request: only LastFailure and LastSuccess include it
 	StoreHits, StoreErrors uint64                             // the tokens taken from the store, and the failed store operations
 	HoldsLease             bool                               // this broker fetched the valid token with the lease; it then usually fetches the next one too
 	Reloads                [len(CountedReloadOutcomes)]uint64 // the changes of the credentials, in the order of CountedReloadOutcomes

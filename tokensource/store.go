@@ -22,16 +22,17 @@ type Entry interface {
 	// Acquire acquires a lease with the fencing token of the last Get. It replaces the lease that this returned, and reports false
 	// if another broker has changed that since. After an error, this broker may have the lease.
 	Acquire(ctx context.Context, lease Lease) (bool, error)
-	// Put stores a token, unless the stored one has a greater fencing token, notifies the other brokers, and releases the held
-	// lease.
+	// Put stores a token, unless the stored one has a greater fencing token, and notifies the other brokers. It releases the
+	// lease if that is still held.
 	Put(ctx context.Context, token SharedToken) error
-	// Release replaces the lease, if that is still held, by its failure and the pause in Remaining. After the zero value it is free.
+	// Release replaces the lease, if that is still held, by its failure and the pause in Remaining. The zero value frees the
+	// lease at once.
 	Release(ctx context.Context, failed Lease) error
 	// Close ends the calls of onChange.
 	Close()
 }
 
-// SharedState is the content of an entry. Only holders of the client secret can create its parts, but whoever can write to the
+// SharedState is the content of an entry. Only holders of the client secret can create its parts, but an attacker who writes to the
 // store can put back older ones.
 type SharedState struct {
 	Token        SharedToken // zero: none that is valid

@@ -15,7 +15,7 @@ type token struct {
 	issued     time.Time
 	received   time.Time
 	lifetime   time.Duration
-	wallExpiry time.Time // when it expires by the wall clock; zero: unknown. The monotonic clock, which counts, stops during a suspend
+	wallExpiry time.Time // when it expires by the wall clock; zero: unknown. The monotonic clock decides, but stops during a suspend
 	// notAcceptedFor is how long after received, as a time.Duration, the previous token is used instead, because the API does
 	// not accept this one yet: its nbf claim says so, or the API does not know it everywhere.
 	notAcceptedFor atomic.Int64
@@ -35,7 +35,8 @@ func (t *token) valid(now time.Time) bool {
 }
 
 // fullyValid reports whether there is no need to replace the token at once. One that has expired only by the wall clock is not
-// fully valid: the clock was set, and it is as good as before; or the machine was suspended, and the first 401 replaces it.
+// fully valid, but is valid: either the clock was set, and the token is as good as before; or the machine was suspended, and the
+// first 401 replaces it.
 func (t *token) fullyValid(now time.Time) bool {
 	return t.valid(now) && !t.isRefused() && !t.expiredByWallClock(now)
 }
@@ -53,7 +54,7 @@ func (t *token) expiredByWallClock(now time.Time) bool {
 // has reports whether the token has this header value. A nil token has none.
 func (t *token) has(authorization string) bool { return t != nil && t.authorization == authorization }
 
-// isNotYetAccepted reports whether the previous token is better.
+// isNotYetAccepted reports whether the API may not accept the token yet.
 func (t *token) isNotYetAccepted(now time.Time) bool {
 	return now.Sub(t.received) < time.Duration(t.notAcceptedFor.Load())
 }

@@ -12,7 +12,8 @@ import (
 
 const (
 	// settleTime is how long no event must occur before a change is reported: an ID and a secret are written one after the other.
-	// Files that were complete before they were moved to their place need only movedSettleTime: a removed key ends within a second.
+	// Files that were complete before they were moved to their place need only movedSettleTime: a removed key is refused
+	// within a second.
 	settleTime      = 900 * time.Millisecond
 	movedSettleTime = 200 * time.Millisecond
 	// maxSettleTime is when a change is reported although events continue.
@@ -22,7 +23,7 @@ const (
 	pollInterval = 7 * time.Second
 )
 
-// Trigger wakes a goroutine, such as that of WatchDirs. What is pulled more than once before that wakes it once.
+// Trigger wakes a goroutine, such as that of WatchDirs. Pulls before it wakes are coalesced.
 type Trigger chan struct{}
 
 // NewTrigger returns a trigger for one goroutine.

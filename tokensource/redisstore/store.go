@@ -121,7 +121,8 @@ func recoverPanic(err *error) {
 	}
 }
 
-// SelfTest makes each kind of request to the store once, and closes the connections. Its error continues "it ".
+// SelfTest makes each kind of request to the store once, with an entry that no broker uses, and closes the connections. Its error is
+// the end of a sentence that begins with "it".
 func (s *Store) SelfTest(ctx context.Context) error {
 	defer func() { _ = s.client.Close() }()
 	test := tokensource.NewSecret("test")
