@@ -118,10 +118,17 @@ func (s CredentialSource) environmentFile(name string) string {
 
 // ReplaceVariableNames replaces the names of variables in a text by those of the files that an environment has in their place.
 func (s CredentialSource) ReplaceVariableNames(e APIEnvironment, text string) string {
-	exists := map[string]bool{apiURLFile: e.API != nil, tokenURLFile: e.TokenURL != "", audienceFile: e.Audience != "", scopesFile: len(e.Scopes) > 0}
-	for file := range exists {
-		if exists[file] {
-			text = strings.ReplaceAll(text, "ETRUSTED_"+strings.ToUpper(file), s.environmentFile(file))
+	for _, own := range []struct {
+		variable, file string
+		replaced       bool
+	}{
+		{"ETRUSTED_API_URL", apiURLFile, e.API != nil},
+		{"ETRUSTED_TOKEN_URL", tokenURLFile, e.TokenURL != ""},
+		{"ETRUSTED_AUDIENCE", audienceFile, e.Audience != ""},
+		{"ETRUSTED_SCOPES", scopesFile, len(e.Scopes) > 0},
+	} {
+		if own.replaced {
+			text = strings.ReplaceAll(text, own.variable, s.environmentFile(own.file))
 		}
 	}
 	return text

@@ -63,6 +63,11 @@ func (e *RefreshError) Code() string {
 	}
 }
 
+// isRefusal reports whether the response was a 4xx that means neither a rejection nor a temporary overload: it rarely heals by itself.
+func (e *RefreshError) isRefusal() bool {
+	return !isRejection(e) && e.Status >= 400 && !isTemporaryStatus(e.Status)
+}
+
 // isRejection reports whether the login server has rejected the credentials. A nil failure is not a rejection.
 func isRejection(failure *RefreshError) bool {
 	return failure != nil && failure.Outcome == OutcomeRejected
@@ -150,5 +155,9 @@ func invalidResponseError(detail string) *RefreshError {
 }
 
 func statusText(status int, code string) string {
-	return strings.TrimSuffix(fmt.Sprintf("%d %s, %s", status, http.StatusText(status), code), ", ")
+	text := fmt.Sprintf("%d %s", status, http.StatusText(status))
+	if code != "" {
+		text += ", " + code
+	}
+	return text
 }

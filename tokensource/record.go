@@ -59,12 +59,12 @@ func (l *sourceLoop) recordFailure(next *publishedState, result fetchResult) {
 		next.NextAttempt = l.retryAt(l.tokenNeededSinceLastCall())
 	}
 	next.LastFailure, next.LastFailureAt, next.ConsecutiveFailures = result.failure, result.ended, l.failed.count
-	next.rejected = l.failed.isPairRejected(next.token == nil)
+	next.rejected = l.failed.isPairRejected(next.isPairUnproven())
 }
 
 // retryAt returns when to try again after an attempt of this broker has failed.
 func (l *sourceLoop) retryAt(needed bool) time.Time {
-	return l.failed.at.Add(l.failed.pause(l.state.Load().token == nil, l.known(), needed))
+	return l.failed.at.Add(l.failed.pause(l.state.Load().isPairUnproven(), l.known(), needed))
 }
 
 // tokenNeededSinceLastCall reports whether requests wait for a token, or have failed for lack of one since the last call: each
@@ -108,11 +108,14 @@ type failureStreak struct {
 
 func (f *failureStreak) add(failure *RefreshError, at time.Time) {
 	f.count, f.last, f.at, f.random = f.count+1, failure, at, randomFraction()
-	if f.rejections++; !isRejection(failure) {
+	switch {
+	case !isRejection(failure):
 		f.rejections = 0
-	} else if f.rejections == 1 {
+		return
+	case f.rejections == 0:
 		f.rejectedSince = at
 	}
+	f.rejections++
 }
 
 // isPairRejected reports whether the pair cannot be used. One rejection of a pair that has yielded a token may be that of a server

@@ -3,7 +3,6 @@ package tokensource
 import (
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"time"
 )
 
@@ -113,8 +112,14 @@ func storePollPause() time.Duration {
 // failedLeaderPause returns how long the broker pauses that has failed with a lease, as if requests needed a token. The others try
 // headStartOverFailedLeader before. It is at most 30 s, because another broker may have more success.
 func failedLeaderPause(failed Lease, known *token, now time.Time, random float64) time.Duration {
-	all := failureStreak{count: failed.Failures, last: failed.Failure, at: now, rejections: failed.Rejections, rejectedSince: now, random: random}
-	pause := min(all.pause(true, known, true), maxBackoff)
+	var pause time.Duration
+	if isRejection(failed.Failure) { // also if another broker has not counted it
+		pause = pauseAfterRejections(failed.Rejections, 0, true, known.remaining(now))
+	} else {
+		outage := failureStreak{count: failed.Failures, last: failed.Failure, at: now, random: random}
+		pause = outage.pause(true, known, true)
+	}
+	pause = min(pause, maxBackoff)
 	if isRejection(failed.Failure) || failed.Failure.Status == http.StatusTooManyRequests {
 		pause += headStartOverFailedLeader // the others must not try before either
 	}
@@ -153,7 +158,7 @@ func pauseAfterFailures(last *RefreshError, failures int, tokenRemaining time.Du
 		pause = minBackoff // the attempt itself was a long pause
 	case tokenNeeded && -tokenRemaining < 30*time.Second: // requests must not wait for long once the login server has healed
 		pause = min(pause, 2*time.Second)
-	case tokenNeeded && (last.Status < 400 || isTemporaryStatus(last.Status) || isRejection(last)): // another 4xx rarely heals by itself
+	case tokenNeeded && !last.isRefusal():
 		pause = min(pause, 5*time.Second)
 	}
 	return max(minBackoff, pause, atLeast)
@@ -169,7 +174,7 @@ func pauseAfterRejections(rejections int, sinceFirst time.Duration, unproven boo
 		pause = min(minBackoff<<max(0, min(rejections-1, 6)), time.Minute) // 2^6 s exceeds the limit
 	}
 	if tokenRemaining > 0 {
-		pause = min(pause, max(5*time.Second, tokenRemaining/8))
+		pause = min(pause, max(5*time.Second, tokenRemaining/8)) // 5 s, because many rejections in a row can lock an account
 	}
 	if tokenRemaining > lastAttemptBeforeExpiry {
 		pause = min(pause, max(minBackoff, tokenRemaining-lastAttemptBeforeExpiry))
@@ -187,6 +192,16 @@ func jitter(limit time.Duration) time.Duration {
 	return time.Duration(randomFraction() * float64(limit))
 }
 
-func later(a, b time.Time) time.Time { return slices.MaxFunc([]time.Time{a, b}, time.Time.Compare) }
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
 
-func earlier(a, b time.Time) time.Time { return slices.MinFunc([]time.Time{a, b}, time.Time.Compare) }
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

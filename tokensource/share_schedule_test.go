@@ -99,6 +99,7 @@ func TestFailedLeaderPause(t *testing.T) {
 		{"with a refused token that ends soon", Lease{Failure: outage, Failures: 9}, 3 * time.Second, time.Minute, time.Second},
 		{"no broker tries before Retry-After", Lease{Failure: limited, Failures: 1}, 200 * time.Second, 0, 10*time.Second + headStartOverFailedLeader},
 		{"one rejection after many failures", Lease{Failure: rejection, Failures: 9, Rejections: 1}, -time.Minute, 0, time.Second + headStartOverFailedLeader},
+		{"a rejection that was not counted", Lease{Failure: rejection, Failures: 9}, 200 * time.Second, 0, time.Second + headStartOverFailedLeader},
 		{"at most half a minute", Lease{Failure: rejection, Failures: 9, Rejections: 9}, -time.Minute, 0, 30*time.Second + headStartOverFailedLeader},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

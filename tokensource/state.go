@@ -21,6 +21,10 @@ type publishedState struct {
 	replaced    chan struct{}
 }
 
+// isPairUnproven reports whether the pair in use has not yielded a token yet. Without a token it is the first pair; a later one must
+// yield a token before it is used.
+func (s *publishedState) isPairUnproven() bool { return s.token == nil }
+
 // usable returns the token to send; nil if there is no valid one.
 func (s *publishedState) usable(now time.Time) *token {
 	switch {
