@@ -55,7 +55,7 @@ type Accounts struct {
 // NewAccounts returns the accounts that exist now. An error says what is wrong with Dir or the configuration.
 func NewAccounts(config AccountsConfig) (*Accounts, error) {
 	config.Source.created = time.Now() // the files of a new account may be half written
-	if _, err := New(config.Source); err != nil {
+	if err := config.Source.validate(); err != nil {
 		return nil, err
 	}
 	config.Source.FetchSemaphore = make(chan struct{}, maxConcurrentFetchStarts)
@@ -205,8 +205,7 @@ func (a *Accounts) newSource(name string) *Source {
 			ID: CredentialFieldSource{Name: id, File: id}, Secret: CredentialFieldSource{Name: secret, File: secret}, EnvironmentDir: dir,
 		}
 	}
-	source, _ := New(config) // which NewAccounts has checked
-	return source
+	return newSource(config)
 }
 
 // listNames returns the names of all accounts. A mounted Kubernetes volume contains hidden directories and symbolic links: names

@@ -43,7 +43,7 @@ type fetcher struct {
 func (s *Source) newFetcher(set CredentialsAndEnvironment) *fetcher {
 	f := &fetcher{source: s, set: set, endpoint: set.Environment.Endpoint(s.config.Endpoint), created: time.Now(), random: randomFraction()}
 	if s.config.Store != nil {
-		f.entry = s.config.Store.Entry(set.Credentials, f.endpoint, s.notified.Pull)
+		f.entry = s.config.Store.Entry(set.Credentials, f.endpoint, func() { signal(s.notified) })
 	}
 	return f
 }

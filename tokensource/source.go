@@ -15,8 +15,6 @@ import (
 	"net/url"
 	"sync/atomic"
 	"time"
-
-	"etrusted-broker/internal/filewatch"
 )
 
 // DefaultAccount is the name of the unnamed account in metrics and messages.
@@ -57,18 +55,30 @@ type Source struct {
 	storeHits      atomic.Uint64
 	storeErrors    atomic.Uint64
 	// wake signals the loop that the token has ended early or that a request waits, credentialsChanged that the credentials may have
-	// changed, and notified that the store may have a new token.
-	wake, credentialsChanged, notified filewatch.Trigger
+	// changed, and notified that the store may have a new token. Each has a buffer of one, because signals are coalesced.
+	wake, credentialsChanged, notified chan struct{}
+}
+
+func (c *Config) validate() error {
+	switch {
+	case c.Endpoint.URL == "":
+		return errors.New("tokensource: the token endpoint has no URL")
+	case c.Endpoint.Transport == nil:
+		return errors.New("tokensource: the token endpoint has no transport")
+	}
+	return nil
 }
 
 // New returns a source that has no token until Run is called.
 func New(config Config) (*Source, error) {
-	switch {
-	case config.Endpoint.URL == "":
-		return nil, errors.New("tokensource: the token endpoint has no URL")
-	case config.Endpoint.Transport == nil:
-		return nil, errors.New("tokensource: the token endpoint has no transport")
+	if err := config.validate(); err != nil {
+		return nil, err
 	}
+	return newSource(config), nil
+}
+
+// newSource is New for a config that has been validated.
+func newSource(config Config) *Source {
 	config.Account = cmp.Or(config.Account, DefaultAccount)
 	config.Endpoint.Timeout = cmp.Or(config.Endpoint.Timeout, defaultTokenRequestTimeout)
 	config.created = cmp.Or(config.created, time.Now())
@@ -83,12 +93,12 @@ func New(config Config) (*Source, error) {
 	}
 	s := &Source{
 		config:             config,
-		wake:               filewatch.NewTrigger(),
-		credentialsChanged: filewatch.NewTrigger(),
-		notified:           filewatch.NewTrigger(),
+		wake:               make(chan struct{}, 1),
+		credentialsChanged: make(chan struct{}, 1),
+		notified:           make(chan struct{}, 1),
 	}
 	s.state.Store(&publishedState{Snapshot: Snapshot{Account: config.Account, Shared: config.Store != nil}, replaced: make(chan struct{})})
-	return s, nil
+	return s
 }
 
 // CredentialSource returns where the credentials are read from.
@@ -119,7 +129,7 @@ func (s *Source) Wait(ctx context.Context) (authorization string, api *url.URL, 
 			s.requestsWaited.Add(1)
 			s.waiting.Add(1)
 			defer s.waiting.Add(-1)
-			s.wake.Pull()
+			signal(s.wake)
 		}
 		select {
 		case <-current.replaced:
@@ -178,7 +188,7 @@ func (s *Source) Invalidate(authorization string) bool {
 		s.invalidations.Add(1)
 	}
 	s.unserved.Store(true)
-	s.wake.Pull()
+	signal(s.wake)
 	return current.LastFailure == nil
 }
 
@@ -195,4 +205,12 @@ func (s *Source) MarkAccepted(authorization string) {
 }
 
 // ReloadCredentials makes the loop read the credentials again, because they may have changed. It does not wait.
-func (s *Source) ReloadCredentials() { s.credentialsChanged.Pull() }
+func (s *Source) ReloadCredentials() { signal(s.credentialsChanged) }
+
+// signal puts a signal into a channel with a buffer of one. It does nothing if one is pending.
+func signal(channel chan struct{}) {
+	select {
+	case channel <- struct{}{}:
+	default:
+	}
+}
