@@ -29,11 +29,14 @@ type CredentialFieldSource struct {
 	Value Secret
 }
 
+// maxReads limits how often Read reads a set that changes between two reads.
+const maxReads = 11
+
 // Read returns the current set. The files may be replaced one after the other, and an old ID with a new secret is not a
 // pair; so Read reads all until two consecutive reads agree. Its errors name the file and contain none of its content.
 func (s CredentialSource) Read() (CredentialsAndEnvironment, error) {
 	var previous CredentialsAndEnvironment
-	for i := range 11 {
+	for i := range maxReads {
 		set, err := s.readOnce()
 		if err != nil || i > 0 && set.Equal(previous) {
 			return set, err
@@ -61,16 +64,20 @@ func (f CredentialFieldSource) read() (Secret, error) {
 	return secret, err
 }
 
-// files returns the paths of a set's files: ID, secret and environment. A path is empty if there is no file.
-func (s CredentialSource) files() [6]string {
-	return [...]string{
+// setFiles are the paths of a set's files: ID, secret and environment. A path is empty if there is no file.
+type setFiles [6]string
+
+// fileTimes are when they were last written; zero for a value or a missing file.
+type fileTimes [len(setFiles{})]time.Time
+
+func (s CredentialSource) files() setFiles {
+	return setFiles{
 		s.ID.File, s.Secret.File,
 		s.environmentFile(apiURLFile), s.environmentFile(tokenURLFile), s.environmentFile(audienceFile), s.environmentFile(scopesFile),
 	}
 }
 
-// modified returns when each file was last written; zero for a value or a missing file.
-func (s CredentialSource) modified() (at [6]time.Time) {
+func (s CredentialSource) modified() (at fileTimes) {
 	for i, file := range s.files() {
 		if info, err := os.Stat(file); err == nil {
 			at[i] = info.ModTime()

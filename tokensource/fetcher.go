@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	// defaultTokenRequestTimeout limits a token request. It is long, because a login server that always takes 12 s must yield
-	// tokens. With the pause of a second after it, it is a multiple of hedgeAfter: while a token is needed, there is a new request
-	// every 5 s.
-	defaultTokenRequestTimeout = 29 * time.Second
+	// DefaultTokenRequestTimeout is the default of TokenEndpoint.Timeout. It is long, because a login server that always takes
+	// 12 s must yield tokens. With the pause of a second after it, it is a multiple of hedgeAfter: while a token is needed, there is a
+	// new request every 5 s.
+	DefaultTokenRequestTimeout = 29 * time.Second
 
 	// hedgeAfter is how long a token request runs before a second one looks whether new connections are answered, and how
 	// long that one runs before another replaces it.

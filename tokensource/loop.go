@@ -14,8 +14,8 @@ type sourceLoop struct {
 	// pauseIsShared means that all brokers that share the token pause after the last failure as long.
 	pauseIsShared bool
 
-	readAt   time.Time    // when to read the credentials again; zero: when a change is signalled
-	modified [6]time.Time // of their files, when they were last read
+	readAt   time.Time // when to read the credentials again; zero: when a change is signalled
+	modified fileTimes // of their files, when they were last read
 	// storeCheckAt is when to check the store for a token; zero: when it notifies. storeCheckedAt is when it was last checked.
 	storeCheckAt, storeCheckedAt time.Time
 }
@@ -27,7 +27,7 @@ func (s *Source) Run(ctx context.Context) {
 	l := &sourceLoop{Source: s, readAt: time.Now()}
 	defer func() {
 		l.inUse.close()
-		l.candidate.close()
+		l.candidate.fetcher.close()
 	}()
 	for ctx.Err() == nil {
 		at, do := l.nextAction()

@@ -40,13 +40,12 @@ type CredentialReload struct {
 // files in a loop does no harm.
 const minIntervalBetweenCandidates = time.Second
 
-// candidateCredentials are a changed set that has not yielded a token yet; zero without one. Its fetcher is nil if the files have
-// another set.
+// candidateCredentials are a changed set that has not yielded a token yet; zero without one.
 type candidateCredentials struct {
-	*fetcher
 	failureStreak
-	set  CredentialsAndEnvironment
-	wait time.Duration // after the last failure
+	fetcher *fetcher // of set; nil if the files have another set
+	set     CredentialsAndEnvironment
+	wait    time.Duration // after the last failure
 }
 
 // retryAt returns when a set may be tried.
@@ -69,7 +68,7 @@ func (c *candidateCredentials) shortenWait() {
 	}
 	c.wait = min(c.wait, max(minIntervalBetweenCandidates, rateLimit))
 	if c.fetcher != nil && rateLimit == 0 {
-		c.endPause()
+		c.fetcher.endPause()
 	}
 }
 
@@ -120,7 +119,7 @@ func (l *sourceLoop) reloadCredentials(ctx context.Context) {
 // mayBeHalfWritten reports whether the files must settle before they are read: if one was written since the start, or if there may
 // be an environment. Otherwise the pair of an account that is being created would reach the wrong login server, because the file that
 // names the right one is written last.
-func (l *sourceLoop) mayBeHalfWritten(modified [6]time.Time) bool {
+func (l *sourceLoop) mayBeHalfWritten(modified fileTimes) bool {
 	isNew := func(at time.Time) bool { return at.After(l.config.created) }
 	return l.config.Credentials.EnvironmentDir != "" || slices.ContainsFunc(modified[:], isNew)
 }
@@ -151,7 +150,7 @@ func (l *sourceLoop) dropCandidate(filesWritten bool) {
 	}
 	l.candidate.forgetFailures()
 	if l.candidate.fetcher != nil {
-		l.candidate.close()
+		l.candidate.fetcher.close()
 		l.candidate.fetcher = nil
 		l.reportEnvironments()
 	}
@@ -160,11 +159,11 @@ func (l *sourceLoop) dropCandidate(filesWritten bool) {
 // tryCandidate requests a token with a set other than the one in use.
 func (l *sourceLoop) tryCandidate(ctx context.Context, set CredentialsAndEnvironment) {
 	if l.candidate.fetcher == nil || !set.Equal(l.candidate.set) {
-		l.candidate.close()
+		l.candidate.fetcher.close()
 		l.candidate = candidateCredentials{fetcher: l.newFetcher(set), failureStreak: failureStreak{at: l.candidate.at}, set: set}
 		l.reportEnvironments()
 	}
-	switch result, ok := l.candidate.fetch(ctx, l.candidate.expiredToken()); {
+	switch result, ok := l.candidate.fetcher.fetch(ctx, l.candidate.fetcher.expiredToken()); {
 	case !ok:
 	case result.isPending():
 		l.readAt = result.next

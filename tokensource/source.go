@@ -80,7 +80,7 @@ func New(config Config) (*Source, error) {
 // newSource is New for a config that has been validated.
 func newSource(config Config) *Source {
 	config.Account = cmp.Or(config.Account, DefaultAccount)
-	config.Endpoint.Timeout = cmp.Or(config.Endpoint.Timeout, defaultTokenRequestTimeout)
+	config.Endpoint.Timeout = cmp.Or(config.Endpoint.Timeout, DefaultTokenRequestTimeout)
 	config.created = cmp.Or(config.created, time.Now())
 	if config.OnRefresh == nil {
 		config.OnRefresh = func(RefreshEvent) {}

@@ -28,6 +28,14 @@ func loadScript(name string) *redis.Script {
 
 var getEntryScript, compareAndSwapLeaseScript, putTokenScript = loadScript("get.lua"), loadScript("swap.lua"), loadScript("put.lua")
 
+const (
+	// maxLeaseAge is how old a lease gets before its pause without an attacker: it lasts for the longest attempt, with a request to
+	// the store before and after it.
+	maxLeaseAge = tokensource.DefaultTokenRequestTimeout + 2*operationTimeout
+	// maxClockDifference is between two brokers. An attacker may set the store's clock, so those of the brokers count too.
+	maxClockDifference = 5 * time.Minute
+)
+
 // entry implements tokensource.Entry.
 type entry struct {
 	*Store
@@ -55,10 +63,8 @@ func (e *entry) Get(ctx context.Context) (tokensource.SharedState, error) {
 		}
 	}
 	r, ok := e.open(e.leaseKey, e.seen)
-	// Without an attacker, no lease is older than the longest attempt with its requests to the store, and its pause. An attacker may
-	// set the store's clock, so those of the brokers count too, which may differ by five minutes.
-	left := 31*time.Second + r.Remaining - time.Duration(shared.FencingToken-r.FencingToken)*time.Microsecond
-	if ok && left > 0 && now.Sub(r.Issued).Abs() < 5*time.Minute {
+	left := maxLeaseAge + r.Remaining - time.Duration(shared.FencingToken-r.FencingToken)*time.Microsecond
+	if ok && left > 0 && now.Sub(r.Issued).Abs() < maxClockDifference {
 		r.Remaining = min(left, r.Remaining, time.Duration(parseNumberOrZero(reply[5]))*time.Millisecond)
 		shared.Lease = r.Lease
 	}
