@@ -50,11 +50,12 @@ func WatchDirs(ctx context.Context, dirs func() []string, checkNow Trigger, onSt
 		<-ctx.Done() // all values come from the environment, which cannot change
 		return
 	}
+	var events chan fsnotify.Event
+	var watcherErrors chan error
 	watcher, err := fsnotify.NewWatcher()
-	if err != nil {
-		watcher = &fsnotify.Watcher{} // out of descriptors or watches: only the poll remains, because a nil channel is never ready
-	} else {
+	if err == nil { // or else, out of descriptors or watches, only the poll remains: a nil channel is never ready
 		defer func() { _ = watcher.Close() }() // nothing is buffered
+		events, watcherErrors = watcher.Events, watcher.Errors
 	}
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
@@ -70,17 +71,17 @@ func WatchDirs(ctx context.Context, dirs func() []string, checkNow Trigger, onSt
 			ticker.Reset(pollInterval)
 		case <-checkNow:
 			ticker.Reset(settleTime)
-		case <-watcher.Errors: //nolint:errcheck // Such as an overflow of the event queue: there were changes.
-		case event := <-watcher.Events:
+		case <-watcherErrors: //nolint:errcheck // Such as an overflow of the event queue: there were changes.
+		case event := <-events:
 			waitUntilSettled(ctx, watcher, event)
 		}
 	}
 }
 
 // watchOnly watches dirs and no others, and reports whether it added one. It asks the watcher for its current list,
-// because a directory that was removed and created again must be added again.
+// because a directory that was removed and created again must be added again. A nil watcher watches nothing.
 func watchOnly(watcher *fsnotify.Watcher, dirs []string) (added bool) {
-	if watcher.Events == nil {
+	if watcher == nil {
 		return false
 	}
 	watched := watcher.WatchList()
