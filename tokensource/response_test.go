@@ -161,7 +161,7 @@ func TestNotBeforeIsRelativeToDate(t *testing.T) {
 			t.Fatalf("%s: %v", tc.name, failure)
 		}
 		if delay := time.Duration(got.notAcceptedFor.Load()); delay != tc.want {
-			t.Errorf("%s: held back for %v, want %v", tc.name, delay, tc.want)
+			t.Errorf("%s: not accepted for %v, want %v", tc.name, delay, tc.want)
 		}
 	}
 }

@@ -12,7 +12,7 @@ func TestRefreshDue(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
 		lifetime time.Duration
-		jitter   float64
+		random   float64
 		want     time.Duration
 	}{
 		{"at 80 %", 300 * time.Second, 0, 240 * time.Second},
@@ -24,7 +24,7 @@ func TestRefreshDue(t *testing.T) {
 		{"none", 0, 0.5, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got := refreshDue(issued, tc.lifetime, unsharedRefreshSpread, tc.jitter).Sub(issued)
+			got := refreshDue(issued, tc.lifetime, unsharedRefreshSpread, tc.random).Sub(issued)
 			if diff := (got - tc.want).Abs(); diff > time.Microsecond { // floating-point rounding
 				t.Errorf("refreshDue = issued + %v, want + %v", got, tc.want)
 			}

@@ -15,7 +15,7 @@ func TestSharedRefreshTimes(t *testing.T) {
 		name     string
 		spread   lifetimeFraction
 		lifetime time.Duration
-		jitter   float64
+		random   float64
 		want     time.Duration
 	}{
 		{"the leader", leaderRefreshSpread, 300 * time.Second, 0, 240 * time.Second},
@@ -30,7 +30,7 @@ func TestSharedRefreshTimes(t *testing.T) {
 		{"no lifetime", followerRefreshSpread, 0, almostOne, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got := refreshDue(issued, tc.lifetime, tc.spread, tc.jitter).Sub(issued)
+			got := refreshDue(issued, tc.lifetime, tc.spread, tc.random).Sub(issued)
 			if diff := (got - tc.want).Abs(); diff > time.Microsecond {
 				t.Errorf("got issued + %v, want + %v", got, tc.want)
 			}
@@ -67,9 +67,9 @@ func TestFetchTimeWithoutLease(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			now := issued.Add(tc.age)
-			for wait, want := range map[time.Duration]time.Duration{0: tc.afterError, minFallbackWaitAfterLostLease: tc.lostRace} {
-				if got := fetchTimeWithoutLease(tc.known, now, wait, tc.random).Sub(now); (got - want).Abs() > time.Microsecond {
-					t.Errorf("wait %v: got now + %v, want + %v", wait, got, want)
+			for minWait, want := range map[time.Duration]time.Duration{0: tc.afterError, minFallbackWaitAfterLostLease: tc.lostRace} {
+				if got := fetchTimeWithoutLease(tc.known, now, minWait, tc.random).Sub(now); (got - want).Abs() > time.Microsecond {
+					t.Errorf("minWait %v: got now + %v, want + %v", minWait, got, want)
 				}
 			}
 		})

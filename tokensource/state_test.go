@@ -57,8 +57,8 @@ func TestSuspendDuringTokenRequestCountsForToken(t *testing.T) {
 		}
 		s := &publishedState{}
 		s.recordSuccess(&token{authorization: "new", issued: sent, received: received, lifetime: 5 * time.Minute}, received)
-		if fullyValid, isNew := s.token.fullyValid(received), s.token.isJustReceived(received); !s.token.valid(received) || fullyValid != tc.want || isNew != tc.want {
-			t.Errorf("suspended for %v: got fully valid %t and just received %t, want %t", tc.suspended, fullyValid, isNew, tc.want)
+		if fullyValid, justReceived := s.token.fullyValid(received), s.token.isJustReceived(received); !s.token.valid(received) || fullyValid != tc.want || justReceived != tc.want {
+			t.Errorf("suspended for %v: got fully valid %t and just received %t, want %t", tc.suspended, fullyValid, justReceived, tc.want)
 		}
 		if latest := received.Round(0).Add(5 * time.Minute); s.token.wallExpiry.After(latest) {
 			t.Errorf("suspended for %v: the token expires %v later than it can", tc.suspended, s.token.wallExpiry.Sub(latest))
