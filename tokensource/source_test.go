@@ -150,6 +150,29 @@ func TestOnlyRunFetches(t *testing.T) {
 	})
 }
 
+// A request whose client gives up at once needs a token as well: the next one does not wait for long.
+func TestEndedRequestCountsAndShortensPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, fakeetrusted.Options{})
+		r.server.SetTokenFault(fakeetrusted.Status(503, nil))
+		pause := func() time.Duration {
+			snapshot := r.Snapshot()
+			return snapshot.NextAttempt.Sub(snapshot.LastFailureAt)
+		}
+		for r.at(time.Minute); pause() <= 5*time.Second; {
+			r.at(time.Since(r.began) + time.Second)
+		}
+		if took, err := r.wait(0); took != 0 {
+			t.Errorf("waited %v: %v, want an error at once", took, err)
+		}
+		synctest.Wait()
+		if got, waits := pause(), r.Snapshot().RequestsWaited; got > 5*time.Second || waits != 1 {
+			t.Errorf("got a pause of %v and %d requests that waited, want at most 5 s and 1", got, waits)
+		}
+	})
+}
+
 func TestStopEndsFetchAndWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
