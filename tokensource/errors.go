@@ -63,7 +63,8 @@ func (e *RefreshError) Code() string {
 	}
 }
 
-// isRefusal reports whether the response was a 4xx that means neither a rejection nor a temporary overload: it rarely heals by itself.
+// isRefusal reports whether the response was a 4xx that means neither a rejection nor a temporary overload: it rarely heals by
+// itself.
 func (e *RefreshError) isRefusal() bool {
 	return !isRejection(e) && e.Status >= 400 && !isTemporaryStatus(e.Status)
 }

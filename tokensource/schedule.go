@@ -113,7 +113,7 @@ func storePollPause() time.Duration {
 // headStartOverFailedLeader before. It is at most 30 s, because another broker may have more success.
 func failedLeaderPause(failed Lease, known *token, now time.Time, random float64) time.Duration {
 	var pause time.Duration
-	if isRejection(failed.Failure) { // also if another broker has not counted it
+	if isRejection(failed.Failure) { // even if the lease counts none
 		pause = pauseAfterRejections(failed.Rejections, 0, true, known.remaining(now))
 	} else {
 		outage := failureStreak{count: failed.Failures, last: failed.Failure, at: now, random: random}

@@ -21,8 +21,8 @@ type publishedState struct {
 	replaced    chan struct{}
 }
 
-// isPairUnproven reports whether the pair in use has not yielded a token yet. Without a token it is the first pair; a later one must
-// yield a token before it is used.
+// isPairUnproven reports whether the pair in use has not yielded a token yet. Only the first pair is used without one: a later
+// pair must yield a token first.
 func (s *publishedState) isPairUnproven() bool { return s.token == nil }
 
 // usable returns the token to send; nil if there is no valid one.
