@@ -21,7 +21,7 @@ const (
 	attemptTimeout = 2 * time.Second
 	attempts       = 2   // UDP loses messages
 	maxUDPMessage  = 512 // bytes, without extensions: RFC 1035 section 4.2.1
-	maxAliases     = 8   // CNAME records that are followed: a chain may be a circle
+	maxAliases     = 8   // CNAME records that are followed: a chain can be circular
 )
 
 var (
@@ -52,8 +52,9 @@ func (r *Resolver) query(ctx context.Context, name string, kind dnsmessage.Type)
 			received, err = r.exchange(ctx, "tcp", asked)
 		}
 		if err != nil {
-			reason = errNoAnswer
-			_ = errors.As(err, &reason) // only if it is one of these
+			if !errors.As(err, &reason) {
+				reason = errNoAnswer
+			}
 			continue
 		}
 		switch received.RCode {
@@ -90,41 +91,49 @@ func (r *Resolver) exchange(ctx context.Context, network string, asked dnsmessag
 	if err != nil {
 		return dnsmessage.Message{}, err
 	}
-	if network == "tcp" { // a length of two bytes precedes each message: RFC 1035 section 4.2.2
-		packed = append(binary.BigEndian.AppendUint16(nil, uint16(len(packed))), packed...) //nolint:gosec // a name has at most 255 bytes
+	if network == "tcp" {
+		return exchangeOverTCP(conn, packed, id, asked)
 	}
-	if _, err := conn.Write(packed); err != nil {
+	return exchangeOverUDP(conn, packed, id, asked)
+}
+
+// exchangeOverUDP skips what is no answer to the question. Over UDP, others can send forged answers, in the hope to be faster than the
+// server: RFC 5452.
+func exchangeOverUDP(conn net.Conn, question []byte, id uint16, asked dnsmessage.Question) (dnsmessage.Message, error) {
+	if _, err := conn.Write(question); err != nil {
 		return dnsmessage.Message{}, err
 	}
+	buffer := make([]byte, maxUDPMessage)
 	for {
-		message, err := readMessage(conn, network)
+		n, err := conn.Read(buffer)
 		if err != nil {
 			return dnsmessage.Message{}, err
 		}
-		received, ok := parseAnswer(message, id, asked)
-		switch {
-		case ok && (network == "udp" || !received.Truncated):
+		if received, ok := parseAnswer(buffer[:n], id, asked); ok {
 			return received, nil
-		case network == "tcp":
-			return dnsmessage.Message{}, errBadAnswer
 		}
-		// Others can send what is no answer over UDP, in the hope to be faster than the server: RFC 5452.
 	}
 }
 
-func readMessage(conn net.Conn, network string) ([]byte, error) {
-	if network == "udp" {
-		buffer := make([]byte, maxUDPMessage)
-		n, err := conn.Read(buffer)
-		return buffer[:n], err
+// exchangeOverTCP sends and expects a length of two bytes before each message: RFC 1035 section 4.2.2.
+func exchangeOverTCP(conn net.Conn, question []byte, id uint16, asked dnsmessage.Question) (dnsmessage.Message, error) {
+	framed := binary.BigEndian.AppendUint16(nil, uint16(len(question))) //nolint:gosec // a name has at most 255 bytes
+	if _, err := conn.Write(append(framed, question...)); err != nil {
+		return dnsmessage.Message{}, err
 	}
 	var length uint16
 	if err := binary.Read(conn, binary.BigEndian, &length); err != nil {
-		return nil, err
+		return dnsmessage.Message{}, err
 	}
 	message := make([]byte, length)
-	_, err := io.ReadFull(conn, message)
-	return message, err
+	if _, err := io.ReadFull(conn, message); err != nil {
+		return dnsmessage.Message{}, err
+	}
+	received, ok := parseAnswer(message, id, asked)
+	if !ok || received.Truncated {
+		return dnsmessage.Message{}, errBadAnswer
+	}
+	return received, nil
 }
 
 // parseAnswer parses a message, and reports whether it answers the question. Of a truncated one only the header counts.

@@ -16,7 +16,8 @@ import (
 const (
 	// minTTL spares the server, and maxTTL follows a record that was wrong for a while.
 	minTTL, maxTTL = time.Second, 5 * time.Minute
-	// staleTTL is how long the last known addresses are used before a server that did not answer, which takes seconds, is asked again.
+	// staleTTL is how long the last known addresses are used before a server that did not answer is asked again: each question then
+	// takes seconds.
 	staleTTL = 10 * time.Second
 	// resolutionDelay is how long IPv6 addresses are awaited once IPv4 addresses are known, or the other way around.
 	resolutionDelay = 50 * time.Millisecond

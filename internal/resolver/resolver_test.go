@@ -283,6 +283,45 @@ func TestForgedAnswersAreSkipped(t *testing.T) {
 	}
 }
 
+// junkConn is a connection over which datagrams arrive that are no answer, and then nothing more.
+type junkConn struct {
+	net.Conn
+	datagrams int
+}
+
+// Read implements net.Conn.
+func (c *junkConn) Read(datagram []byte) (int, error) {
+	if c.datagrams == 0 {
+		return 0, io.EOF
+	}
+	c.datagrams--
+	return copy(datagram, make([]byte, 12)), nil // a header that is no response
+}
+
+// Write implements net.Conn.
+func (c *junkConn) Write(question []byte) (int, error) { return len(question), nil }
+
+// Close implements net.Conn.
+func (c *junkConn) Close() error { return nil }
+
+// Others can flood the resolver.
+func TestForgedAnswersCostNoMemory(t *testing.T) {
+	r := New(netip.MustParseAddrPort("192.0.2.53:53"))
+	asked := dnsmessage.Question{Name: dnsmessage.MustNewName("api.example."), Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}
+	allocations := func(datagrams int) float64 {
+		return testing.AllocsPerRun(10, func() {
+			conn := &junkConn{datagrams: datagrams}
+			r.dial = func(context.Context, string, string) (net.Conn, error) { return conn, nil }
+			if _, err := r.exchange(t.Context(), "udp", asked); !errors.Is(err, io.EOF) || conn.datagrams != 0 {
+				t.Errorf("got %v with %d datagrams unread, want all read", err, conn.datagrams)
+			}
+		})
+	}
+	if none, many := allocations(0), allocations(1000); many > none+10 {
+		t.Errorf("got %v allocations for 1000 forged answers, want as many as without them: %v", many, none)
+	}
+}
+
 func TestErrorsOfTheServer(t *testing.T) {
 	for code, want := range map[dnsmessage.RCode]string{
 		dnsmessage.RCodeNameError:     "no such host",
