@@ -35,6 +35,7 @@ func TestContract23TheLongestStalledMakesRoom(t *testing.T) {
 		if _, status := b.get(b.app, "/channels"); status != http.StatusOK {
 			t.Errorf("got status %d, want 200", status)
 		}
+		synctest.Wait()
 		select {
 		case got := <-closed:
 			if got != 0 {
