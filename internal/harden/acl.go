@@ -27,7 +27,8 @@ const (
 	ownerRightsSID    = "S-1-3-4" // limits what the owner may do
 )
 
-// readersInACL returns the SIDs of those who can read a file, except for trusted ones. Entries are in the order of their evaluation.
+// readersInACL returns the SIDs, each once, of those who can read a file, except for trusted ones. The entries are in the order in
+// which Windows evaluates them. It does not find out who is a member of a group.
 func readersInACL(entries []accessEntry, trustedSIDs ...string) (readerSIDs []string) {
 	decided := append(trustedSIDs, systemSID, administratorsSID, creatorOwnerSID, ownerRightsSID)
 	for _, entry := range entries {
@@ -42,7 +43,7 @@ func readersInACL(entries []accessEntry, trustedSIDs ...string) (readerSIDs []st
 }
 
 // aclRepairCommand returns the command, for cmd.exe and PowerShell, that lets only SYSTEM, the administrators and one more account
-// read a file. otherSIDs are the SIDs that may have an entry of their own.
+// read a file. It removes inherited entries; otherSIDs are the SIDs that may have an entry of their own, which it removes too.
 func aclRepairCommand(path, icaclsGrant string, otherSIDs []string) string {
 	command := fmt.Sprintf(`icacls "%s" /inheritance:r /grant:r "*%s:F" "*%s:F" "%s"`, path, systemSID, administratorsSID, icaclsGrant)
 	if len(otherSIDs) > 0 {

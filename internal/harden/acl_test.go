@@ -38,7 +38,7 @@ func TestReadersInACL(t *testing.T) {
 	}
 }
 
-func TestRestrictACLKeepsBrokerAndAdministrators(t *testing.T) {
+func TestACLRepairCommandKeepsBrokerAndAdministrators(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		others []string

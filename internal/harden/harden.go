@@ -36,8 +36,8 @@ func LowerGoMemoryLimitToCgroup() {
 const noMemoryLimit = 1 << 46
 
 // cgroupMemoryLimit returns the lowest memory limit of the control groups that a process is in, and of their ancestors, or else
-// noMemoryLimit, in bytes. procSelfCgroup is what /proc/self/cgroup holds. In a container its path may be the host's, of which only
-// the last part exists below the mount point; missing files are skipped.
+// noMemoryLimit, in bytes. procSelfCgroup is what /proc/self/cgroup holds. In a container the path in it may be the host's, of which
+// only the last part exists below the mount point; missing files are skipped.
 func cgroupMemoryLimit(procSelfCgroup string, read func(name string) ([]byte, error)) (limitOrNoMemoryLimit int64) {
 	lowest := int64(noMemoryLimit)
 	for line := range strings.Lines(procSelfCgroup) {

@@ -89,7 +89,8 @@ func (n *Notifier) Send(states ...string) error {
 // RunWatchdog calls check and then alive, now and every timeout/2, as sd_watchdog_enabled(3) advises. While check
 // blocks, it calls neither of them. It returns when ctx is done, even if check still blocks.
 func RunWatchdog(ctx context.Context, timeout time.Duration, check, alive func()) {
-	for ticks := time.Tick(timeout / 2); ; {
+	ticks := time.Tick(timeout / 2)
+	for {
 		checked := make(chan struct{})
 		go func() {
 			defer close(checked)

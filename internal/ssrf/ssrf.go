@@ -30,7 +30,7 @@ var loopbackLinkLocalAndMetadata = []netip.Prefix{
 	netip.MustParsePrefix("fd00:c1::a9fe:a9fe/128"), // of Oracle Cloud
 }
 
-// ipv4InIPv6Prefixes are the IPv6 addresses that contain an IPv4 address, and may lead to it.
+// ipv4InIPv6Prefixes are the prefixes of IPv6 addresses that contain an IPv4 address, and may lead to it.
 var ipv4InIPv6Prefixes = []struct {
 	prefix netip.Prefix
 	offset int // of the IPv4 address, in bytes
@@ -53,8 +53,8 @@ func IsLoopbackLinkLocalOrMetadata(address netip.Addr) bool {
 		return true
 	}
 	bytes := address.As16()
-	for _, embedding := range ipv4InIPv6Prefixes {
-		if embedding.prefix.Contains(address) && IsLoopbackLinkLocalOrMetadata(netip.AddrFrom4([4]byte(bytes[embedding.offset:]))) {
+	for _, ipv4 := range ipv4InIPv6Prefixes {
+		if ipv4.prefix.Contains(address) && IsLoopbackLinkLocalOrMetadata(netip.AddrFrom4([4]byte(bytes[ipv4.offset:]))) {
 			return true
 		}
 	}

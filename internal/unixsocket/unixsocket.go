@@ -15,9 +15,9 @@ import (
 // socketMode is that of the socket. Write permission is needed to connect: the owner and the group have it.
 const socketMode = 0o660
 
-// Listen listens on a Unix socket at path, which must be absolute, in a directory that must exist and be writable. Its mode is 0660,
-// whatever the umask. On Linux it is never wider; elsewhere it is 0777 less the umask until it has been set. Closing the listener
-// removes the file. Errors begin with the address, as in "unix:///run/broker.sock is …", and say what to do.
+// Listen listens on a Unix socket at path, which must be absolute, in a directory that must exist and be writable. The socket's mode
+// is 0660, whatever the umask. On Linux it is never wider; elsewhere it is 0777 less the umask until it has been set. Closing the
+// listener removes the file. Errors begin with the address, as in "unix:///run/broker.sock is …", and say what to do.
 //
 // Listen replaces a socket that no program listens on. It returns an error if a program does, if that cannot be determined, or if path
 // is something else, such as a symbolic link. It is not safe to start two brokers on one path at the same time: the second may replace

@@ -16,7 +16,8 @@ import (
 const (
 	// Name is the name of the service and of its events' source.
 	Name = "etrusted-broker"
-	// Account is the virtual account that the service runs as. Windows creates it, without a password, with the service.
+	// Account is the virtual account that the service runs as. Windows creates it, without a password, with the service. It has
+	// access only to what every service has access to, and to what is granted to it.
 	Account = `NT SERVICE\` + Name
 
 	restartDelay       = 5 * time.Second
@@ -24,9 +25,9 @@ const (
 	pollInterval       = 100 * time.Millisecond
 )
 
-// Install creates the service, which starts with Windows, and not now. Windows restarts it after a crash, but not after an end that it
-// has reported, as after a stop or an invalid configuration. args make the executable, an absolute path, call Run. A shutdown of Windows
-// waits for the service as long as shutdownTime.
+// Install creates the service and sets it to start with Windows. It does not start it. Windows restarts it after a crash, but not after
+// an end that it has reported, as after a stop or an invalid configuration. executable is an absolute path; args are the arguments with
+// which it calls Run. A shutdown of Windows waits for the service at most shutdownTime.
 func Install(executable string, args []string, shutdownTime time.Duration) error {
 	return withManager(func(m *mgr.Mgr) error {
 		s, err := m.CreateService(Name, executable, mgr.Config{
@@ -107,7 +108,7 @@ func Stop(ctx context.Context) error {
 
 func stop(ctx context.Context, s *mgr.Service) error {
 	_, err := s.Control(svc.Stop)
-	if err == nil { // the state may still be svc.Running
+	if err == nil { // right after the request, the state may still be svc.Running
 		_, err = waitUntil(ctx, s, func(state svc.State) bool { return state == svc.Stopped })
 	}
 	if errors.Is(err, windows.ERROR_SERVICE_NOT_ACTIVE) {
@@ -116,7 +117,7 @@ func stop(ctx context.Context, s *mgr.Service) error {
 	return err
 }
 
-// waitUntil returns the state of the service once it is wanted.
+// waitUntil waits until isWanted accepts the state of the service, and returns it.
 func waitUntil(ctx context.Context, s *mgr.Service, isWanted func(svc.State) bool) (svc.State, error) {
 	for {
 		status, err := s.Query()
@@ -142,23 +143,25 @@ func withService(do func(*mgr.Service) error) error {
 	})
 }
 
-// withManager connects to the service control manager. It says what to do about usual errors, which Windows words in its language.
+// withManager connects to the service control manager. It says what to do about usual errors, which Windows words in its own language.
 func withManager(do func(*mgr.Mgr) error) error {
 	m, err := mgr.Connect()
 	if err == nil {
 		defer func() { _ = m.Disconnect() }() // nothing is buffered
 		err = do(m)
 	}
-	for cause, advice := range map[error]string{
-		windows.ERROR_ACCESS_DENIED:             "access denied: run it in a terminal that was opened with \"Run as administrator\"",
-		windows.ERROR_SERVICE_EXISTS:            "the service is installed already: 'service remove' removes it",
-		windows.ERROR_SERVICE_DOES_NOT_EXIST:    "the service is not installed: see 'service install'",
-		windows.ERROR_SERVICE_LOGON_FAILED:      "the account may not log on: a policy may have removed the right \"Log on as a service\" of NT SERVICE\\ALL SERVICES",
-		windows.ERROR_SERVICE_MARKED_FOR_DELETE: "the service is being removed: close the windows that show it, such as services.msc, and try again",
-	} {
-		if errors.Is(err, cause) {
-			return errors.New(advice)
-		}
+	switch {
+	case errors.Is(err, windows.ERROR_ACCESS_DENIED):
+		return errors.New("access denied: run it in a terminal that was opened with \"Run as administrator\"")
+	case errors.Is(err, windows.ERROR_SERVICE_EXISTS):
+		return errors.New("the service is installed already: 'service remove' removes it")
+	case errors.Is(err, windows.ERROR_SERVICE_DOES_NOT_EXIST):
+		return errors.New("the service is not installed: see 'service install'")
+	case errors.Is(err, windows.ERROR_SERVICE_LOGON_FAILED):
+		return errors.New("the account may not log on: a policy may have removed the right \"Log on as a service\" of NT SERVICE\\ALL SERVICES")
+	case errors.Is(err, windows.ERROR_SERVICE_MARKED_FOR_DELETE):
+		return errors.New("the service is being removed: close the windows that show it, such as services.msc, and try again")
+	default:
+		return err
 	}
-	return err
 }
