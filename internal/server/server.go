@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,21 +37,18 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 	go preloadSystemRoots()
 	SilenceStandardLog()
 	log := newLogger(options.Log, c.LogLevel, c.LogFormat)
-	for _, warning := range append(c.UnknownVariables, c.IneffectiveVariables...) {
+	for _, warning := range slices.Concat(c.UnknownVariables, c.IneffectiveVariables) {
 		warn(log, "variable-without-effect", warning)
 	}
 	network := NewUpstreamDialer(c)
 	b, err := newBroker(c, options.Build, log, newAPIClient(c.API, c, currentLimits(c).idle, network), NewLoginTransport(network))
-	var l Listeners
-	if err == nil {
-		l, err = listen(ctx, c)
-	}
 	if err != nil {
-		code := zap.Skip()
-		if invalid, ok := errors.AsType[config.Error](err); ok {
-			code = zap.String("code", invalid.Code())
-		}
-		log.Error("cannot start: "+err.Error(), code)
+		logStartError(log, err)
+		return err
+	}
+	l, err := listen(ctx, c)
+	if err != nil {
+		logStartError(log, err)
 		return err
 	}
 	network.Listeners = l.addresses()
@@ -78,6 +76,15 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 		return err
 	}
 	return nil
+}
+
+// logStartError logs why the broker does not start, with a code if the configuration is the reason.
+func logStartError(log *zap.Logger, err error) {
+	code := zap.Skip()
+	if invalid, ok := errors.AsType[config.Error](err); ok {
+		code = zap.String("code", invalid.Code())
+	}
+	log.Error("cannot start: "+err.Error(), code)
 }
 
 // serve runs the broker on its listeners until ctx is done, drains it, and closes them. It returns an error if a listener fails.

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"go.uber.org/zap/zapcore"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // Without the file api_url, an account of QA would use production; without the file allow, a caller may do everything.
@@ -45,5 +47,23 @@ func TestWarnsAboutMisspeltFiles(t *testing.T) {
 			test.want != "" && (strings.Count(got, "\n") != 1 || !strings.Contains(got, name+" is not a file that the broker reads; did you mean "+test.want+"?")) {
 			t.Errorf("%s: got %q, want the suggestion %q", name, got, test.want)
 		}
+	}
+}
+
+// Run writes a line for each variable without effect, and does not change the slices of its configuration.
+func TestRunWarnsOfVariablesWithoutEffect(t *testing.T) {
+	c := loadConfig(t, brokertest.Environ("http://127.0.0.1:1"))
+	c.Listen = "192.0.2.1:8080" // which this machine does not have: Run returns
+	unknown := []string{"unknown", "beyond the slice"}
+	c.UnknownVariables, c.IneffectiveVariables = unknown[:1], []string{"ineffective"}
+	var out brokertest.LogBuffer
+	if err := Run(t.Context(), c, Options{Log: &out}); err == nil || len(out.Lines("cannot start: "+err.Error())) != 1 {
+		t.Errorf("got error %v and the log %s, want an error that is logged", err, out.String())
+	}
+	if len(out.Lines("unknown")) != 1 || len(out.Lines("ineffective")) != 1 {
+		t.Errorf("got the log %s, want a line for each variable", out.String())
+	}
+	if unknown[1] != "beyond the slice" {
+		t.Errorf("got %q behind the slice of unknown variables, want it unchanged", unknown[1])
 	}
 }
