@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -32,8 +31,7 @@ type callersReloader struct {
 
 // OpenCallers reads the callers in BROKER_CALLERS_DIR, which must be set. Its error is a config.Error.
 func OpenCallers(c config.Config) (*callers.Directory, callers.Reading, error) {
-	usersKnown := runtime.GOOS == "linux" // see peerUser
-	accepted := callers.AcceptedCredentials{Certificates: c.TLSClientCAFile != "", Users: usersKnown, ShortKey: config.MinSafeKeyLength}
+	accepted := callers.AcceptedCredentials{Certificates: c.TLSClientCAFile != "", Users: peerUserSupported, ShortKey: config.MinSafeKeyLength}
 	directory, reading, err := callers.Open(c.CallersDir, accepted)
 	if err != nil {
 		return nil, callers.Reading{}, config.Error{Variable: "BROKER_CALLERS_DIR", Message: err.Error()}
@@ -77,12 +75,12 @@ func (d *callersReloader) run(ctx context.Context, onReload func()) {
 
 // use makes the callers of a reading those in use.
 func (d *callersReloader) use(reading callers.Reading) {
-	b, last := d.broker, d.current.Swap(&reading)
 	d.callers.Replace(reading.Callers...) // first: revocation must not wait for the log
 	d.awaitExpiry(reading.Callers)
-	before := access.NewCallers(last.Callers...)
+	b, last := d.broker, d.current.Swap(&reading)
+	before, now := callerNames(last.Callers), callerNames(reading.Callers)
 	for _, caller := range reading.Callers {
-		if before.WithName(caller.Name) == nil {
+		if !before[caller.Name] {
 			b.metrics.AddCaller(caller.Name)
 			b.warnReadableFiles(d.directory.KeyFile(caller.Name))
 			b.log.Info("caller added", zap.String("caller", caller.Name))
@@ -90,7 +88,7 @@ func (d *callersReloader) use(reading callers.Reading) {
 		b.warnMisspeltFiles(filepath.Join(b.config.CallersDir, caller.Name), callerFileNames)
 	}
 	for _, caller := range last.Callers {
-		if d.callers.WithName(caller.Name) == nil {
+		if !now[caller.Name] {
 			b.metrics.DeleteCaller(caller.Name)
 			b.forgetCaller(caller.Name)
 			b.log.Info("caller removed", zap.String("caller", caller.Name))
@@ -106,6 +104,14 @@ func (d *callersReloader) use(reading callers.Reading) {
 			warn(b.log, "caller-key-short", "a caller's key is short and could be guessed: create one with 'openssl rand -hex 32'", zap.String("caller", name))
 		}
 	}
+}
+
+func callerNames(all []*access.Caller) map[string]bool {
+	names := map[string]bool{}
+	for _, caller := range all {
+		names[caller.Name] = true
+	}
+	return names
 }
 
 // awaitExpiry makes run read again as soon as the access of the next caller ends.
@@ -176,7 +182,7 @@ func (b *broker) ServeHTTP1(w *http1.ResponseWriter, r *http1.Request) {
 		w.Close = true
 	}
 	identities := b.clientIdentities(r)
-	wasCaller := len(identities) > 0 && b.callers.callers.HasAnyIdentity(identities)
+	wasCaller := b.callers != nil && b.callers.callers.HasAnyIdentity(identities)
 	b.proxy.ServeHTTP1(w, r)
 	if wasCaller && !b.callers.callers.HasAnyIdentity(identities) {
 		w.Close = true

@@ -5,6 +5,9 @@ import (
 	"syscall"
 )
 
+// peerUserSupported reports whether peerUser works on this system.
+const peerUserSupported = true
+
 // peerUser returns the user at the other end of a Unix socket, as it was when the client connected (unix(7), SO_PEERCRED).
 func peerUser(conn *net.UnixConn) (uid uint32, ok bool) {
 	raw, err := conn.SyscallConn()
