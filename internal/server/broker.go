@@ -3,6 +3,7 @@ package server
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -50,7 +51,7 @@ type broker struct {
 	dryRuns        dryRunLog
 	draining       atomic.Bool
 	unsafe         atomic.Bool       // other machines can use the credentials: see BROKER_UNSAFE_LISTEN
-	operations     operations.Counts // that the API has
+	operations     operations.Counts // that the API has answered, except with 404 or 405
 	handshakeLog   oncePerMinute     // for failed TLS handshakes: a port scan causes hundreds
 	tokenFieldsLog oncePerMinute     // for response fields that contained the token
 }
@@ -67,7 +68,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	if err != nil {
 		return nil, err
 	}
-	b := &broker{build: build, config: c, log: log, keysAndTLS: keysAndTLS, limits: currentLimits(c), store: newTokenStore(c, log), dryRuns: dryRunLog{log: log, logged: map[string]map[dryRunRefusal]bool{}}}
+	b := &broker{build: build, config: c, log: log, keysAndTLS: keysAndTLS, limits: currentLimits(c), store: newTokenStore(c, log), dryRuns: dryRunLog{log: log}}
 	b.denied = throttledRequestLog{log: log, message: "requests refused; what follows count is about the last one"}
 	b.failed = throttledRequestLog{log: log, message: "requests to the API failed; what follows count is about the last one"}
 	if b.accounts, err = b.newAccounts(toLogin); err != nil {
@@ -95,7 +96,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	if b.callers, err = b.openCallers(); err != nil {
 		return nil, err
 	}
-	hosts := access.NewBrokerHosts(append(c.AllowedHosts, specificListenHosts(c)...)...)
+	hosts := access.NewBrokerHosts(slices.Concat(c.AllowedHosts, specificListenHosts(c))...)
 	if b.policy, err = b.newPolicy(hosts); err != nil {
 		return nil, err
 	}

@@ -51,8 +51,8 @@ func newAppKeysAndTLSReloader(c config.Config, log *zap.Logger) (*appKeysAndTLSR
 	return a, nil
 }
 
-// run reloads the files whenever they change, and calls onReload then and when a removed key has ceased to be valid, until ctx is
-// done.
+// run checks the files whenever they may have changed, at least every 7 s, until ctx is done. It calls onReload after each check: a
+// removed key ceases to be valid later.
 func (a *appKeysAndTLSReloader) run(ctx context.Context, onReload func()) {
 	filewatch.WatchDirs(ctx, func() []string { return a.watched }, a.reloadTrigger, func() {
 		a.reloadKeys()
@@ -153,7 +153,8 @@ func (a *appKeysAndTLSReloader) listener(l net.Listener) net.Listener {
 	return connWrappingListener{l, func(accepted net.Conn) net.Conn { return &clientTLSConn{Conn: tls.Server(accepted, tlsConfig)} }}
 }
 
-// verifyCertificate reports whether the CAs trust the certificate now. It verifies signatures only after changes and expiry.
+// verifyCertificate reports whether the CAs trust the certificate now. It verifies signatures only if the CAs have changed since the
+// last call, or if the certificate has expired.
 func (c *clientTLSConn) verifyCertificate(roots *x509.CertPool) bool {
 	if c.roots == roots && time.Now().Before(c.validUntil) {
 		return true

@@ -15,7 +15,7 @@ import (
 func TestDryRunLogIsBounded(t *testing.T) {
 	t.Parallel()
 	var out brokertest.LogBuffer
-	d := dryRunLog{log: newLogger(&out, zapcore.InfoLevel, "json"), logged: map[string]map[dryRunRefusal]bool{}}
+	d := dryRunLog{log: newLogger(&out, zapcore.InfoLevel, "json")}
 	add := func(caller, path string) {
 		d.add(proxy.RequestRecord{Caller: caller, Method: "GET", Path: path, DryRun: &problem.Problem{Code: "not-in-allow-list"}})
 	}
@@ -38,7 +38,7 @@ func TestDryRunLogIsBounded(t *testing.T) {
 func TestDryRunLogShowsUnusualPaths(t *testing.T) {
 	t.Parallel()
 	var out brokertest.LogBuffer
-	d := dryRunLog{log: newLogger(&out, zapcore.InfoLevel, "json"), logged: map[string]map[dryRunRefusal]bool{}}
+	d := dryRunLog{log: newLogger(&out, zapcore.InfoLevel, "json")}
 	for _, path := range []string{"//reviews/" + strings.Repeat("x", 1000), "//another"} {
 		d.add(proxy.RequestRecord{Method: "M\u202e", Path: path, DryRun: &problem.Problem{Code: "not-in-allow-list"}})
 	}

@@ -7,7 +7,8 @@ import (
 	"etrusted-broker/internal/harden"
 )
 
-// connectionLimits bound the connections so that file descriptors and memory suffice, whatever clients do to the app's listener.
+// connectionLimits bound the connections so that file descriptors and memory suffice. Whatever clients do to the app's listener, enough
+// are left for the API, the login server, watched files, and the admin listener.
 type connectionLimits struct {
 	app, admin int // open connections
 	idle       int // idle connections to the API that are kept for reuse
@@ -59,6 +60,6 @@ func currentLimits(c config.Config) connectionLimits {
 	return l
 }
 
-// idlePerAccountAPI returns how many idle connections are kept to an API that only accounts have. Half of all are for four such
-// APIs.
+// idlePerAccountAPI returns how many idle connections are kept to an API that only accounts have. With accounts, currentLimits has
+// halved idle: the other half is for four such APIs.
 func (l connectionLimits) idlePerAccountAPI() int { return max(1, l.idle/4) }

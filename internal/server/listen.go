@@ -169,7 +169,8 @@ func listenError(variable, address string, err error) error {
 	}
 }
 
-// The FileDescriptorName= of the sockets of the admin and intercept listeners. A socket of any other name is the app's.
+// The FileDescriptorName= of the sockets of the admin and intercept listeners. A socket of any other name is the app's. There may be
+// several app and intercept sockets, such as one for each of IPv4 and IPv6, but only one for admin.
 const (
 	adminSocketName     = "admin"
 	interceptSocketName = "intercept"

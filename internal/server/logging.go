@@ -59,14 +59,6 @@ func (c escapingCore) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	return c.Core.Write(entry, escapeFieldsInPlace(fields))
 }
 
-// optionalField returns a log field, or none if the value is empty.
-func optionalField(key, value string) zap.Field {
-	if value == "" {
-		return zap.Skip()
-	}
-	return zap.String(key, value)
-}
-
 // escapeFieldsInPlace modifies fields in place: each slice belongs to one line.
 func escapeFieldsInPlace(fields []zapcore.Field) []zapcore.Field {
 	for i := range fields {
@@ -78,9 +70,20 @@ func escapeFieldsInPlace(fields []zapcore.Field) []zapcore.Field {
 }
 
 func isCharDevice(w io.Writer) bool {
-	file, _ := w.(*os.File)
-	info, err := file.Stat() // an error for nil
+	file, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// optionalField returns a log field, or none if the value is empty.
+func optionalField(key, value string) zap.Field {
+	if value == "" {
+		return zap.Skip()
+	}
+	return zap.String(key, value)
 }
 
 // SilenceStandardLog discards what the standard library logs. Its HTTP client quotes data that a server sends on an idle

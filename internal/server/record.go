@@ -66,7 +66,8 @@ func isLocalResponse(record proxy.RequestRecord) bool {
 	return record.Status != proxy.StatusClientClosedRequest && (record.ProxyError != "" || record.Upstream == 0)
 }
 
-// statusMeansOperationExists reports whether a response with this status means that the API has the operation.
+// statusMeansOperationExists reports whether a response with this status means that the API has the operation. A client that closes
+// the connection before the response leaves that open.
 func statusMeansOperationExists(apiStatus int) bool {
 	return apiStatus != http.StatusNotFound && apiStatus != http.StatusMethodNotAllowed && apiStatus != proxy.StatusClientClosedRequest
 }

@@ -16,7 +16,8 @@ import (
 	"etrusted-broker/proxy"
 )
 
-// requestIDGenerator returns the generator of IDs for requests without one; nil if no log line would contain them.
+// requestIDGenerator returns the generator of IDs for requests without one. It returns nil if no log line would contain them: they
+// would only be a header that the app did not send.
 func requestIDGenerator(c config.Config) (nilIfNotLogged func() string) {
 	if !c.AccessLog || c.LogLevel > zapcore.InfoLevel {
 		return nil
@@ -89,7 +90,7 @@ func (l *throttledRequestLog) add(reason string, r proxy.RequestRecord) {
 		waiting.last = r
 		return
 	}
-	l.write(reason, r, 1)
+	l.writeAndScheduleFlush(reason, r, 1)
 }
 
 // flush logs what was counted for a reason.
@@ -101,10 +102,11 @@ func (l *throttledRequestLog) flush(reason string) {
 		delete(l.unlogged, reason)
 		return
 	}
-	l.write(reason, waiting.last, waiting.count)
+	l.writeAndScheduleFlush(reason, waiting.last, waiting.count)
 }
 
-func (l *throttledRequestLog) write(reason string, last proxy.RequestRecord, count int) {
+// writeAndScheduleFlush writes a line, and begins to count the requests for the next one.
+func (l *throttledRequestLog) writeAndScheduleFlush(reason string, last proxy.RequestRecord, count int) {
 	if l.unlogged == nil {
 		l.unlogged = map[string]*requestsSinceLogLine{}
 	}
@@ -161,7 +163,7 @@ const (
 	maxLoggedDryRunPath = 200
 )
 
-// dryRunLog logs each operation that the allow list would refuse once. log and logged must be set.
+// dryRunLog logs each operation that the allow list would refuse once. log must be set.
 type dryRunLog struct {
 	log *zap.Logger
 
@@ -190,6 +192,9 @@ func (d *dryRunLog) add(r proxy.RequestRecord) {
 	}
 	if logged == nil {
 		logged = map[dryRunRefusal]bool{}
+		if d.logged == nil {
+			d.logged = map[string]map[dryRunRefusal]bool{}
+		}
 		d.logged[r.Caller] = logged
 	}
 	logged[current] = true

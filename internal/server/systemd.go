@@ -116,8 +116,9 @@ func (n *systemdNotifier) send(states ...string) bool {
 }
 
 // selfCheck returns once it has held the locks that requests need: /metrics takes those of the counters, /status.json those of the
-// statistics and of each account. It ignores errors of the pages, which are no deadlock, and does not check for a token: a restart
-// does not help against an outage of eTrusted. It opens no connection: systemd would kill a broker that is busy or under attack.
+// statistics and of each account. An error page is not a deadlock, so it ignores errors. It does not check for a token: a restart
+// does not help against an outage of eTrusted. It opens no connection: it would compete with clients for the limited number, and
+// systemd would kill a broker that is busy or under attack.
 func (b *broker) selfCheck() {
 	b.getAdminPage("/metrics")
 	b.getAdminPage("/status.json")

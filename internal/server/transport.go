@@ -60,7 +60,8 @@ func newAPIClient(api *url.URL, c config.Config, maxIdle int, network *dialer.Gu
 	return &http1.Client{Dial: toAPI.Dial, ResponseTimeout: c.UpstreamTimeout, MaxIdle: maxIdle}
 }
 
-// NewLoginTransport returns the transport to the login server. It shares no connections with the API's client.
+// NewLoginTransport returns the transport to the login server. It shares no connections with the API's client, so that neither can
+// starve the other.
 func NewLoginTransport(network *dialer.GuardedTCPDialer) *http.Transport {
 	t := newTransport(network, 8) // the number of concurrent token requests
 	// Requests that share an HTTP/2 connection hang together, but one that hangs must not delay the next.
@@ -100,8 +101,8 @@ var preloadSystemRoots = sync.OnceFunc(func() {
 // slowLoginThreshold is how long a token request is unanswered before that is logged. Its timeout comes only after half a minute.
 const slowLoginThreshold = 5 * time.Second
 
-// slowLoginLoggingTransport sends token requests, and logs once a minute if one has no answer for long. It is safe for concurrent
-// use.
+// slowLoginLoggingTransport sends token requests, and logs if one has no answer for long: once a minute, because there is a new
+// request every 5 s meanwhile. It is safe for concurrent use.
 type slowLoginLoggingTransport struct {
 	*http.Transport
 	log    *zap.Logger

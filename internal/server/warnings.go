@@ -67,11 +67,13 @@ func (b *broker) warnInsecureConfig() {
 
 // warnExpiringDaily repeats the warnings about certificates daily until ctx is done: a broker may outlive them.
 func (b *broker) warnExpiringDaily(ctx context.Context) {
-	for daily := time.Tick(24 * time.Hour); ; b.warnExpiring() {
+	daily := time.Tick(24 * time.Hour)
+	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-daily:
+			b.warnExpiring()
 		}
 	}
 }
