@@ -71,8 +71,8 @@ func TestStatusCountsRequests(t *testing.T) {
 	if !slices.Equal(failures, want) {
 		t.Errorf("got the failures %q, want %q", failures, want)
 	}
-	if got := status.Usage; got == nil || got.URL != b.URL || got.Curl != "curl" || got.API == "" {
-		t.Errorf("got the usage %+v, want the URL %s", got, b.URL)
+	if got := status.ConnectionInfo; got.URL != b.URL || got.Curl != "curl" || got.API == "" {
+		t.Errorf("got the connection info %+v, want the URL %s", got, b.URL)
 	}
 	if status.Cause != admin.CauseAPI || status.State != admin.BrokerDegraded {
 		t.Errorf("one of three requests failed at the API: got %+v, want degraded because of the API", status.Diagnosis)

@@ -32,8 +32,8 @@ type Config struct {
 	Draining func() bool
 	// StoreProblem returns why the token store is not used; empty while it is. It is nil if the token is not shared.
 	StoreProblem func() string
-	// Usage returns how apps call the broker; nil before it listens.
-	Usage func() *ConnectionInfo
+	// ConnectionInfo returns how apps call the broker.
+	ConnectionInfo func() ConnectionInfo
 	// Callers returns the programs that may use the broker, and which of their files an operator should fix. It is nil without
 	// named callers.
 	Callers func() (callers []Caller, problems []string)

@@ -35,14 +35,14 @@ func config(snapshots ...tokensource.Snapshot) admin.Config {
 		counters.AddAccount(snapshot.Account)
 	}
 	return admin.Config{
-		Version:  "1.2.3",
-		Revision: "abcdef",
-		Started:  started,
-		Tokens:   tokens,
-		Metrics:  counters,
-		InFlight: func() int64 { return 0 },
-		Draining: func() bool { return false },
-		Usage:    func() *admin.ConnectionInfo { return nil },
+		Version:        "1.2.3",
+		Revision:       "abcdef",
+		Started:        started,
+		Tokens:         tokens,
+		Metrics:        counters,
+		InFlight:       func() int64 { return 0 },
+		Draining:       func() bool { return false },
+		ConnectionInfo: func() (none admin.ConnectionInfo) { return none },
 
 		Operations:  new(operations.Counts),
 		InAllowList: func(operations.Operation) bool { return true },

@@ -76,7 +76,7 @@ function viewOf(status) {
     advice: steps(status.advice),
     codeLink: codeLink(status.code),
     components: Object.entries(components).map(([name, label]) => componentOf(status, name, label)),
-    usage: status.usage && usageOf(status),
+    usage: usageOf(status),
     callers: (status.callers ?? []).map(caller => callerOf(status, caller)),
     hasCallers: Boolean(status.callers ?? status.caller_problems),
     callerProblems: (status.caller_problems ?? []).map(text => ({key: text, text})),

@@ -16,11 +16,10 @@ type Status struct {
 	UptimeSeconds float64   `json:"uptime_seconds"`
 	Ready         bool      `json:"ready"`
 	// NotReadyReason says why not, and what to do; absent when ready.
-	NotReadyReason string     `json:"not_ready_reason,omitempty"`
-	Draining       bool       `json:"draining"`
-	Components     Components `json:"components"`
-	// Usage is absent before the broker listens.
-	Usage *ConnectionInfo `json:"usage,omitempty"`
+	NotReadyReason string         `json:"not_ready_reason,omitempty"`
+	Draining       bool           `json:"draining"`
+	Components     Components     `json:"components"`
+	ConnectionInfo ConnectionInfo `json:"usage"`
 	// Callers has the programs that may use the broker, by name, and CallerProblems what is wrong with their files. Both are absent
 	// if there are no callers with names.
 	Callers        []Caller `json:"callers,omitempty"`
@@ -70,7 +69,7 @@ func (h *Handler) status(now time.Time) Status {
 		Ready:            reason == "",
 		NotReadyReason:   reason,
 		Draining:         draining,
-		Usage:            c.Usage(),
+		ConnectionInfo:   c.ConnectionInfo(),
 		Failures:         h.failures.newestFirst(),
 		Accounts:         []Account{},
 		Requests:         recent.of(allAccounts),

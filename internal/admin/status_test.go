@@ -42,8 +42,8 @@ func eventful(t *testing.T) *admin.Handler {
 	})
 	c.Started = now.Add(-26 * time.Hour)
 	c.InFlight = func() int64 { return 3 }
-	c.Usage = func() *admin.ConnectionInfo {
-		return &admin.ConnectionInfo{API: "https://api.example", URL: "http://localhost:8080", Curl: "curl --cacert ca.crt"}
+	c.ConnectionInfo = func() admin.ConnectionInfo {
+		return admin.ConnectionInfo{API: "https://api.example", URL: "http://localhost:8080", Curl: "curl --cacert ca.crt"}
 	}
 	c.Settings = []admin.Setting{{Name: "ETRUSTED_CLIENT_SECRET", Value: "(set, 36 bytes)", Source: "environment", Meaning: "the Client Secret"}}
 	c.InAllowList = func(one operations.Operation) bool { return one.Method == "GET" }
@@ -95,7 +95,7 @@ func TestStatusJSON(t *testing.T) {
 func TestOmitsWhatNeverHappened(t *testing.T) {
 	t.Parallel()
 	got := ask(handler(false, tokensource.Snapshot{Account: "default"}), "GET", "/status.json").Body.String()
-	for _, wrong := range []string{"0001-01-01", "null", "token_issued", "token_expires", "last_success", "next_attempt", "fetching_since", "credentials_changed", "last_error\"", "token_store", "usage", "\"shared"} {
+	for _, wrong := range []string{"0001-01-01", "null", "token_issued", "token_expires", "last_success", "next_attempt", "fetching_since", "credentials_changed", "last_error\"", "token_store", "\"shared"} {
 		if strings.Contains(got, wrong) {
 			t.Errorf("got %s in %s, want no such name", wrong, got)
 		}

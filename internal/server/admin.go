@@ -72,17 +72,17 @@ func (e *connEvictor) admit(conn net.Conn) bool {
 
 func (b *broker) newAdminPages() *admin.Handler {
 	pages := admin.Config{
-		Version:     b.build.Version,
-		Revision:    b.build.Revision,
-		Started:     time.Now(),
-		Tokens:      b.accounts.Snapshots,
-		Metrics:     b.metrics,
-		InFlight:    b.proxy.InFlight,
-		Draining:    b.draining.Load,
-		Usage:       b.connectionInfoWithKey,
-		Operations:  &b.operations,
-		InAllowList: func(one operations.Operation) bool { return b.policy.InAllowLists(one.Caller, one.Method, one.Path) },
-		AllowMode:   b.config.AllowMode,
+		Version:        b.build.Version,
+		Revision:       b.build.Revision,
+		Started:        time.Now(),
+		Tokens:         b.accounts.Snapshots,
+		Metrics:        b.metrics,
+		InFlight:       b.proxy.InFlight,
+		Draining:       b.draining.Load,
+		ConnectionInfo: b.connectionInfoWithKey,
+		Operations:     &b.operations,
+		InAllowList:    func(one operations.Operation) bool { return b.policy.InAllowLists(one.Caller, one.Method, one.Path) },
+		AllowMode:      b.config.AllowMode,
 	}
 	for _, setting := range b.config.Settings {
 		pages.Settings = append(pages.Settings, admin.Setting(setting))

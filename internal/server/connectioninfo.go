@@ -44,14 +44,14 @@ func ConnectionInfoWithoutKey(c config.Config, app net.Listener) admin.Connectio
 }
 
 // connectionInfoWithKey returns how apps call the broker, with an access key if they need one.
-func (b *broker) connectionInfoWithKey() *admin.ConnectionInfo {
+func (b *broker) connectionInfoWithKey() admin.ConnectionInfo {
 	var callers []*access.Caller
 	if b.callers != nil {
 		callers = b.callers.current.Load().Callers
 	}
 	info := b.connectionInfo
 	info.Curl += CurlAccessKeyOption(b.config, callers)
-	return &info
+	return info
 }
 
 // LocalDialAddress returns the address at which programs on this machine reach a listener.
