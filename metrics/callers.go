@@ -17,8 +17,8 @@ func (m *Metrics) AddCaller(name string) {
 	m.callers.LoadOrStore(name, &callerDenials{denied: newCounters(m.config.DenialReasons)})
 }
 
-// DeleteCaller removes a caller's series. Its requests that end later count as NoCaller's. Counts and Denied
-// keep those that have ended.
+// DeleteCaller removes a caller's series. Its requests that end later count as NoCaller's. Counts and Denied keep those that
+// have ended.
 func (m *Metrics) DeleteCaller(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -9,7 +9,8 @@ import (
 // collector exports the counts of requests, and what the snapshots of the tokens contain, at each scrape.
 type collector struct{ *Metrics }
 
-// Describe implements prometheus.Collector. It describes nothing: which series there are depends on accounts and callers.
+// Describe implements prometheus.Collector. It sends nothing, which makes this an unchecked collector: Collect creates the
+// descriptions. A name that clashes with another one shows at the scrape, and in the tests.
 func (collector) Describe(chan<- *prometheus.Desc) {}
 
 // sendSeries exports one series of a metric.

@@ -10,7 +10,8 @@ import (
 	"etrusted-broker/proxy/localca"
 )
 
-// caCommand creates the CA if it does not exist yet, so that an app can be prepared before the broker runs.
+// caCommand prints the certificate of the broker's CA and how to make an app trust it, or a bundle. It creates the CA if it does not
+// exist yet, so that an app can be prepared before the broker runs.
 func caCommand(_ context.Context, i invocation) error {
 	flags := i.flags()
 	bundle := flags.Bool("bundle", false, "print only a bundle, PEM: this CA and the system's, for programs that accept one file")

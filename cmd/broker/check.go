@@ -130,7 +130,7 @@ type checkPrinter struct {
 
 var statusMarks = map[check.Status]string{check.StatusOK: "✓", check.StatusFailed: "✗", check.StatusSkipped: "–"}
 
-// step repeats no advice.
+// step prints a step. It does not repeat advice.
 func (p checkPrinter) step(s check.Step) {
 	duration := fmt.Sprintf("%.1f s", s.Seconds)
 	switch {

@@ -19,7 +19,8 @@ const (
 	exitUsageOrConfig = 2 // a configuration error, or a command line that is not understood
 )
 
-// exitError ends a command with an exit code; other errors mean exitFailure. The message is empty if it was printed.
+// exitError ends a command with an exit code; other errors mean exitFailure. The message is empty if there is nothing more to
+// print.
 type exitError struct {
 	code    int
 	message string
@@ -37,7 +38,7 @@ type invocation struct {
 	stdout, stderr io.Writer
 }
 
-// command is a command of the program. run prints its error.
+// command is a command of the program. The function run prints the error that the field returns.
 type command struct {
 	name, summary string
 	hasFlags      bool

@@ -52,7 +52,7 @@ func serviceCommand(ctx context.Context, i invocation) error {
 	return exitError{code: i.reportError(err)} // with the action's name
 }
 
-// installService checks the configuration, so that not only the event log has its errors.
+// installService installs the service. It checks the configuration first: otherwise only the event log would have its errors.
 func installService(_ context.Context, i invocation) error {
 	if len(i.envFiles) == 0 {
 		return errors.New(`name the file with the variables, such as -env-file C:\ProgramData\etrusted-broker\broker.env`)

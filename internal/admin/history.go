@@ -13,7 +13,7 @@ import (
 const (
 	// sampleInterval is the time between two samples of the counters, and so the largest error of a period's length.
 	sampleInterval = 10 * time.Second
-	// maxSamples cover five minutes, plus one before them.
+	// maxSamples covers five minutes, plus one before them.
 	maxSamples = int(5*time.Minute/sampleInterval) + 2
 )
 

@@ -79,7 +79,7 @@ type ExtraStep struct {
 // checker is a check in progress.
 type checker struct {
 	Config
-	interrupted func() bool // since the configuration was read
+	interrupted func() bool // whether the context of Run is done
 	redact      redactor
 	sets        map[string]tokensource.CredentialsAndEnvironment // by account; those that the files step could read
 	probes      map[string]*serverProbe                          // by name and URL; those that an account uses

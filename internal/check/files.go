@@ -112,7 +112,7 @@ func describeOwnerAndProcessUser(info fs.FileInfo) (suffix string) {
 }
 
 // nearestExistingParent returns the deepest directory of a path that exists; empty if that is only the root or the working
-// directory, in which every secret is that looks like a path.
+// directory, which contain every path, so they would reveal nothing about it but also prove nothing.
 func nearestExistingParent(path string) (parent string, isDirectory bool) {
 	for parent = filepath.Dir(filepath.Clean(path)); parent != filepath.Dir(parent); parent = filepath.Dir(parent) {
 		if info, err := os.Stat(parent); err == nil {

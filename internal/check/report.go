@@ -132,7 +132,8 @@ func Failed(cause Cause, code, text, advice string) Step {
 // Skipped returns the result of a step that is not run.
 func Skipped(reason string) Step { return Step{Status: StatusSkipped, Text: "skipped: " + reason} }
 
-// finishStep records the result of a step, unless the check was interrupted meanwhile: the first has ended before.
+// finishStep records the result of a step. Once the check is interrupted it records nothing more, except the first step, the
+// configuration, which is always reported.
 func (c *checker) finishStep(step Step, began time.Time, result Step) {
 	if len(c.report.Steps) > 0 && c.interrupted() {
 		return

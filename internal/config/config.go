@@ -338,8 +338,8 @@ func looksLikePath(text string) bool {
 	return filepath.IsAbs(text) || strings.HasPrefix(path, "./") || strings.HasPrefix(path, "../")
 }
 
-// EnvironToMap returns the variables in environ by name, without a carriage return at the end: it is from a file with the line ends
-// of Windows.
+// EnvironToMap returns the variables in environ by name. It strips a trailing carriage return from each value, which comes from
+// Windows line ends.
 func EnvironToMap(environ []string) (withoutFinalCR map[string]string) {
 	variables := env.ToMap(environ)
 	for name, value := range variables {

@@ -111,7 +111,8 @@ func parseEnvValue(text string, backslashEscapes bool) (value, rest string, quot
 	}
 }
 
-// appendQuoted appends a text up to the quote, and returns what is after it, or false without a quote.
+// appendQuoted appends a text up to the quote, and returns what is after it, or false without a quote. escapes says whether a
+// backslash escapes, as it does in double quotes.
 func appendQuoted(value *strings.Builder, text string, quote byte, escapes bool) (rest string, quoteEnds bool) {
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {

@@ -90,7 +90,8 @@ func quotedValueErrors(set map[string]string) (problems []Error) {
 }
 
 // unknownVariables returns an error or a warning, sorted, for each variable that looks like the broker's but is not: an error if
-// its name is one or two edits away from one without which something is unprotected, while everything would look well.
+// its name is one or two edits away from the name of a variable that protects something: the broker would run unprotected,
+// unnoticed.
 func unknownVariables(set map[string]string) (problems []Error, warnings []string) {
 	known, guards := allVariableNames(), variableNames(func(v Variable) bool { return v.guards })
 	for _, name := range slices.Sorted(maps.Keys(set)) {
