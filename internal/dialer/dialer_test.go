@@ -166,6 +166,25 @@ func TestDialsThroughSOCKS5(t *testing.T) {
 	}
 }
 
+// A proxy that refuses need not close the connection.
+func TestClosesConnectionToSOCKSProxyThatRefuses(t *testing.T) {
+	closed := make(chan error, 1)
+	proxy := brokertest.ServeRaw(t, func(conn net.Conn) {
+		_, _ = io.ReadFull(conn, make([]byte, 3))
+		_, _ = io.WriteString(conn, "\x05\xff") // no acceptable method: RFC 1928 section 3
+		_, err := conn.Read(make([]byte, 1))
+		closed <- err
+	})
+	d := &dialer.ServerDialer{TCP: new(dialer.GuardedTCPDialer), Server: parse(t, "https://example.com"), Proxy: through(parse(t, "socks5://"+proxy))}
+	if conn, err := d.Dial(t.Context()); err == nil {
+		_ = conn.Close()
+		t.Error("got a connection, want an error")
+	}
+	if err := brokertest.Receive(t, "the end of the connection", closed); !errors.Is(err, io.EOF) {
+		t.Errorf("the proxy got %v, want io.EOF", err)
+	}
+}
+
 // Errors of the dialer and of the client get the description that they should have, without the peer's words.
 func TestErrorsAreDescribed(t *testing.T) {
 	proxied := func(t *testing.T, proxy string) *dialer.ServerDialer {

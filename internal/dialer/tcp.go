@@ -21,7 +21,7 @@ const connectionAttemptDelay = 250 * time.Millisecond
 // GuardedTCPDialer opens TCP connections. Its fields must not be changed after the first call of DialContext, which is safe for
 // concurrent use. The zero value uses the system's resolver.
 type GuardedTCPDialer struct {
-	// Resolver looks up the addresses of the hosts in UseResolverFor, in place of the system's resolver; nil for none.
+	// Resolver looks up the addresses of the hosts passed to UseResolverFor, in place of the system's resolver; nil for none.
 	Resolver *resolver.Resolver
 	// Listeners are the addresses at which this program accepts connections. It does not connect to them: a hosts file or a
 	// network alias has sent a server's name to the program itself.
@@ -56,16 +56,17 @@ func (d *GuardedTCPDialer) DialContext(ctx context.Context, network, address str
 func (d *GuardedTCPDialer) connect(ctx context.Context, network, address string) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: stepTimeout, KeepAlive: 30 * time.Second, Control: d.control}
 	host, port, err := net.SplitHostPort(address)
-	_, added := d.hosts.Load(strings.ToLower(host))
-	_, notAddress := netip.ParseAddr(host)
-	if err != nil || d.Resolver == nil || !added || notAddress == nil {
+	if _, added := d.hosts.Load(strings.ToLower(host)); err != nil || d.Resolver == nil || !added {
+		return dialer.DialContext(ctx, network, address)
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
 		return dialer.DialContext(ctx, network, address)
 	}
 	addresses, err := d.Resolver.LookupNetIP(ctx, host)
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
 	}
-	return dialParallel(ctx, &dialer, network, interleaveFamilies(addresses), port)
+	return dialParallel(ctx, dialer.DialContext, network, interleaveFamilies(addresses), port)
 }
 
 // interleaveFamilies sorts addresses so that the two families alternate, IPv6 first: RFC 8305 section 4.
@@ -79,15 +80,22 @@ func interleaveFamilies(addresses []netip.Addr) []netip.Addr {
 		}
 	}
 	for i := range addresses {
-		sorted = append(sorted, v6[min(i, len(v6)):min(i+1, len(v6))]...)
-		sorted = append(sorted, v4[min(i, len(v4)):min(i+1, len(v4))]...)
+		if i < len(v6) {
+			sorted = append(sorted, v6[i])
+		}
+		if i < len(v4) {
+			sorted = append(sorted, v4[i])
+		}
 	}
 	return sorted
 }
 
+// dialFunc is the type of net.Dialer.DialContext.
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
 // dialParallel connects to the first address that accepts. It tries the next one when an address fails, or has not answered for a
 // while.
-func dialParallel(ctx context.Context, dialer *net.Dialer, network string, addresses []netip.Addr, port string) (net.Conn, error) {
+func dialParallel(ctx context.Context, dial dialFunc, network string, addresses []netip.Addr, port string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel() // ends the other attempts
 	type result struct {
@@ -101,7 +109,7 @@ func dialParallel(ctx context.Context, dialer *net.Dialer, network string, addre
 		if begun < len(addresses) {
 			address := net.JoinHostPort(addresses[begun].String(), port)
 			go func() {
-				conn, err := dialer.DialContext(ctx, network, address)
+				conn, err := dial(ctx, network, address)
 				results <- result{conn, err}
 			}()
 			begun++
