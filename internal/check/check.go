@@ -94,7 +94,7 @@ func Run(ctx context.Context, config Config) Report {
 		interrupted: func() bool { return ctx.Err() != nil },
 		sets:        map[string]tokensource.CredentialsAndEnvironment{},
 		probes:      map[string]*serverProbe{},
-		report:      Report{Causes: []Cause{}, Accounts: []AccountReport{}},
+		report:      Report{Causes: []Cause{}, Steps: []Step{}, Accounts: []AccountReport{}},
 	}
 	if c.OnStep == nil {
 		c.OnStep = func(Step) {}

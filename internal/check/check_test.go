@@ -175,6 +175,17 @@ func TestInterruptionIsNoFailure(t *testing.T) {
 	}
 }
 
+// The configuration was read before the check begins, so its step is reported even if the check is interrupted at once.
+func TestReportsConfigurationIfInterruptedAtOnce(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	report := Run(ctx, eTrusted(t, fakeetrusted.New(fakeetrusted.Options{})))
+	if len(report.Steps) != 1 || report.Steps[0].Name != "configuration" || report.Steps[0].Status != StatusOK || !report.Interrupted {
+		t.Errorf("got %+v, want an interruption after the configuration", report)
+	}
+}
+
 // The timeout of a step applies to the token request too.
 func TestTimeoutLimitsTokenRequest(t *testing.T) {
 	t.Parallel()

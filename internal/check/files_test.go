@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"etrusted-broker/internal/fakeetrusted"
 )
 
 func TestTextFileProblem(t *testing.T) {
@@ -56,6 +58,23 @@ func TestTextFileProblem(t *testing.T) {
 		if got := TextFileProblem(closed); !strings.Contains(got, part) {
 			t.Errorf("got %q, want %q in it", got, part)
 		}
+	}
+}
+
+// A file that cannot be used does not hide that others can read a secret.
+func TestUnusableFileKeepsWarnings(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	readable := filepath.Join(dir, "readable")
+	if err := os.WriteFile(readable, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config := eTrusted(t, fakeetrusted.New(fakeetrusted.Options{}))
+	config.Files = []TestedFile{{Path: filepath.Join(dir, "missing")}, {Path: readable, Secret: true}}
+	config.OtherReaders = func(string) (readers, repair string) { return "every user", "chmod" }
+	printed := mustFail(t, config, "files", "missing does not exist", CauseConfiguration)
+	if warning := readable + " is readable for others on this machine, every user: run chmod"; !strings.Contains(printed, warning) {
+		t.Errorf("got no %q in:\n%s", warning, printed)
 	}
 }
 
