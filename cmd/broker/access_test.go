@@ -60,10 +60,15 @@ func TestRequiresAccessKey(t *testing.T) {
 	const third = "CANARY-third-key-1234"
 	brokertest.ReplaceFile(t, file, []byte(third+"\r\n\r\n"+second+"\n"))
 	brokertest.Eventually(t, "the broker accepts the added key", func() bool { return getWithKey(t, b.URL+"/channels", third).Status == http.StatusOK })
+	warnings := func() int { return len(b.Logs.Lines("cannot read the access keys; keeping the old ones")) }
+	const invalid = "CANARY-invalid-key-9876"
+	brokertest.ReplaceFile(t, file, []byte(invalid+"\n"+invalid+" \n"))
+	brokertest.Eventually(t, "the broker warns of the key with a space", func() bool { return warnings() == 1 })
+	if got := getWithKey(t, b.URL+"/channels", invalid); got.Status != http.StatusUnauthorized {
+		t.Errorf("with a key from an invalid file: got status %d, want 401", got.Status)
+	}
 	brokertest.ReplaceFile(t, file, []byte("\n"))
-	brokertest.Eventually(t, "the broker warns of the empty file", func() bool {
-		return len(b.Logs.Lines("cannot read the access keys; keeping the old ones")) == 1
-	})
+	brokertest.Eventually(t, "the broker warns of the empty file", func() bool { return warnings() == 2 })
 	if got := getWithKey(t, b.URL+"/channels", second); got.Status != http.StatusOK {
 		t.Errorf("with the last key, while the file is empty: got status %d, want 200", got.Status)
 	}

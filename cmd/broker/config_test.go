@@ -28,8 +28,9 @@ func problemsIn(stderr string) []string {
 // Each problem names the right variable and what to do, and hides the value. Values that must be hidden contain CANARY.
 func TestReportsInvalidVariableWithoutItsValue(t *testing.T) {
 	t.Parallel()
-	empty, large := filepath.Join(t.TempDir(), "empty"), filepath.Join(t.TempDir(), "large")
-	if err := errors.Join(os.WriteFile(empty, nil, 0o600), os.WriteFile(large, make([]byte, 1<<20+1), 0o600)); err != nil {
+	dir := t.TempDir()
+	empty, large, keyWithSpace := filepath.Join(dir, "empty"), filepath.Join(dir, "large"), filepath.Join(dir, "key")
+	if err := errors.Join(os.WriteFile(empty, nil, 0o600), os.WriteFile(large, make([]byte, 1<<20+1), 0o600), os.WriteFile(keyWithSpace, []byte("CANARY \n"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	tests := []struct {
@@ -91,6 +92,7 @@ func TestReportsInvalidVariableWithoutItsValue(t *testing.T) {
 		{"key with a control character", []string{"BROKER_ACCESS_KEY=CANARY\x01"}, "BROKER_ACCESS_KEY", "control characters"},
 		{"key file is no path", []string{"BROKER_ACCESS_KEY_FILE=CANARY"}, "BROKER_ACCESS_KEY_FILE", "must be a path"},
 		{"missing key file", []string{"BROKER_ACCESS_KEY_FILE=/CANARY"}, "BROKER_ACCESS_KEY_FILE", "file not found"},
+		{"key file with a trailing space", []string{"BROKER_ACCESS_KEY_FILE=" + keyWithSpace}, "BROKER_ACCESS_KEY_FILE", "space"},
 		{"key file is a directory", []string{"BROKER_ACCESS_KEY_FILE=/"}, "BROKER_ACCESS_KEY_FILE", "directory"},
 
 		{"TLS key without certificate", []string{"BROKER_TLS_KEY_FILE=/CANARY"}, "BROKER_TLS_CERT_FILE", "is not set"},

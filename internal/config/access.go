@@ -28,27 +28,28 @@ func (c Config) accessKeys() (keys []tokensource.Secret, source string, err erro
 	if err != nil || source == "" {
 		return nil, source, err
 	}
-	if key, err = tokensource.ParseSecret([]byte(key.Reveal())); err != nil {
-		return nil, source, err
-	}
-	keys = []tokensource.Secret{key}
-	return keys, source, checkNoSurroundingSpace(keys)
+	key, err = tokensource.ParseSecret([]byte(key.Reveal()))
+	keys, err = checkNoSurroundingSpace([]tokensource.Secret{key}, err)
+	return keys, source, err
 }
 
 // ReadAccessKeys reads the access keys from a file, one a line.
 func ReadAccessKeys(file string) ([]tokensource.Secret, error) {
-	keys, err := readFileHidingPath(file, tokensource.ReadSecretLines)
-	return keys, cmp.Or(err, checkNoSurroundingSpace(keys))
+	return checkNoSurroundingSpace(readFileHidingPath(file, tokensource.ReadSecretLines))
 }
 
-// checkNoSurroundingSpace rejects a key that no request could send: a field value has no spaces at its ends.
-func checkNoSurroundingSpace(keys []tokensource.Secret) error {
+// checkNoSurroundingSpace rejects a key that no request could send: a field value has no spaces at its ends. It returns the
+// keys, or else an error, err included.
+func checkNoSurroundingSpace(keys []tokensource.Secret, err error) ([]tokensource.Secret, error) {
+	if err != nil {
+		return nil, err
+	}
 	for _, key := range keys {
 		if strings.TrimSpace(key.Reveal()) != key.Reveal() {
-			return errors.New("must not begin or end with a space")
+			return nil, errors.New("must not begin or end with a space")
 		}
 	}
-	return nil
+	return keys, nil
 }
 
 // RequiresAuthentication reports whether apps must authenticate.
