@@ -106,17 +106,20 @@ func (e Error) Error() string { return e.Variable + ": " + e.Message }
 
 // Code returns the code of the section in docs/troubleshooting.md that explains the errors of the variable.
 func (e Error) Code() string {
-	for _, section := range [][]string{ // a code, and parts of the variables' names
-		{"config-credentials", "CLIENT_ID", "CLIENT_SECRET", "ACCESS_KEY", "ACCOUNTS_DIR"},
-		{"config-callers", "CALLERS"},
-		{"config-token-store", "TOKEN_STORE"},
-		{"config-tls", "TLS"},
-		{"config-ca", "INTERCEPT_CA"},
-		{"config-systemd", "LISTEN_FDS"},
-		{"config-address", "LISTEN", "_URL", "HOSTS", "RESOLVER", "PROXY"},
+	for _, section := range []struct {
+		code  string
+		parts []string // of the variables' names
+	}{
+		{"config-credentials", []string{"CLIENT_ID", "CLIENT_SECRET", "ACCESS_KEY", "ACCOUNTS_DIR"}},
+		{"config-callers", []string{"CALLERS"}},
+		{"config-token-store", []string{"TOKEN_STORE"}},
+		{"config-tls", []string{"TLS"}},
+		{"config-ca", []string{"INTERCEPT_CA"}},
+		{"config-systemd", []string{"LISTEN_FDS"}},
+		{"config-address", []string{"LISTEN", "_URL", "HOSTS", "RESOLVER", "PROXY"}},
 	} {
-		if slices.ContainsFunc(section[1:], func(part string) bool { return strings.Contains(e.Variable, part) }) {
-			return section[0]
+		if slices.ContainsFunc(section.parts, func(part string) bool { return strings.Contains(e.Variable, part) }) {
+			return section.code
 		}
 	}
 	return "config-value"

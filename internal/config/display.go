@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"etrusted-broker/internal/hostport"
 	"etrusted-broker/tokensource"
@@ -67,10 +68,13 @@ var isSafeToShowByShape = map[string]func(text string) bool{
 
 // hasOnlyNonSecretWords reports whether a text consists of words that cannot be a secret: they are shorter than MinSafeKeyLength,
 // or have neither capital letters nor digits, or are a wildcard of a pattern, such as {externalReferenceId}.
-func hasOnlyNonSecretWords(text string) bool { return nonSecretWordsPattern.MatchString(text) }
+func hasOnlyNonSecretWords(text string) bool { return nonSecretWordsPattern().MatchString(text) }
 
-var nonSecretWordsPattern = regexp.MustCompile(strings.ReplaceAll(`^WORD(?:[/.:\[\] ]WORD)*$`,
-	"WORD", `(?:[a-z_-]*|[\w~{}$-]{0,15}|\{[A-Za-z_]*(?:\.\.\.)?\})`))
+// nonSecretWordsPattern is compiled only by the commands that need it.
+var nonSecretWordsPattern = sync.OnceValue(func() *regexp.Regexp {
+	const word = `(?:[a-z_-]*|[\w~{}$-]{0,15}|\{[A-Za-z_]*(?:\.\.\.)?\})`
+	return regexp.MustCompile(`^` + word + `(?:[/.:\[\] ]` + word + `)*$`)
+})
 
 // displayValue returns a variable's effective value in displayable form.
 func (c Config) displayValue(v Variable) string {

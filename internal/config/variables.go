@@ -110,12 +110,13 @@ func unknownVariables(set map[string]string) (problems []Error, warnings []strin
 
 // serviceLinkPattern matches the variables that Kubernetes sets for a Service named broker or etrusted, and Docker for a linked
 // container: https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
-var serviceLinkPattern = regexp.MustCompile(
-	`_SERVICE_(HOST|PORT(_.*)?)$|_PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$|^[A-Z]+(_BROKER)?_(NAME$|ENV_)`)
+var serviceLinkPattern = sync.OnceValue(func() *regexp.Regexp { // few environments contain any
+	return regexp.MustCompile(`_SERVICE_(HOST|PORT(_.*)?)$|_PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$|^[A-Z]+(_BROKER)?_(NAME$|ENV_)`)
+})
 
 // looksLikeBrokerVariable reports whether a name looks like the broker's, and Kubernetes or Docker do not inject it.
 func looksLikeBrokerVariable(name string) bool {
-	return (strings.HasPrefix(name, "BROKER_") || strings.HasPrefix(name, "ETRUSTED_")) && !serviceLinkPattern.MatchString(name)
+	return (strings.HasPrefix(name, "BROKER_") || strings.HasPrefix(name, "ETRUSTED_")) && !serviceLinkPattern().MatchString(name)
 }
 
 // HasBrokerVariables reports whether an environment has a variable that looks like one of the broker's.
