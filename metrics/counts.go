@@ -151,9 +151,16 @@ func (r *requestCounts) counts() (c Counts) {
 }
 
 func statusClass(status int) Counter {
-	if status == 499 {
+	switch {
+	case status == 499:
 		return CountClientClosed
+	case status >= 500 || status == 0:
+		return CountServerError
+	case status >= 400:
+		return CountClientError
+	case status >= 300:
+		return CountRedirect
+	default:
+		return CountSuccess
 	}
-	classes := [...]Counter{CountServerError, CountSuccess, CountSuccess, CountRedirect, CountClientError, CountServerError}
-	return classes[status/100]
 }

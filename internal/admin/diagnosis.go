@@ -71,9 +71,15 @@ func diagnose(status Status, t traffic) Diagnosis {
 // severity orders accounts that need attention. No token is worse than a valid one; rejected credentials, which need a fix,
 // are worse than an outage, which may end; least severe is a token that is still refreshed, with the old credentials.
 func (a Account) severity() int {
-	severity := map[AccountState]int{AccountBadCredentials: 1, AccountReloadFailing: -1}[a.State]
+	severity := 0
 	if !a.TokenValid {
 		severity += 2
+	}
+	switch a.State {
+	case AccountBadCredentials:
+		severity++
+	case AccountReloadFailing:
+		severity--
 	}
 	return severity
 }
@@ -97,11 +103,14 @@ func diagnoseTokens(status Status) []Diagnosis {
 			worst = account
 		}
 	}
-	others := slices.DeleteFunc(slices.Clone(affected), func(a Account) bool {
-		return a.severity() == worst.severity() && a.Cause == worst.Cause
-	})
+	others := 0 // with another problem
+	for _, account := range affected {
+		if account.severity() != worst.severity() || account.Cause != worst.Cause {
+			others++
+		}
+	}
 	problem := cmp.Or(worst.UnusedCredentials, worst.LastError)
-	subject, why := affectedAccounts(len(status.Accounts), len(affected)-len(others), worst), causeTexts[worst.Cause]
+	subject, why := affectedAccounts(len(status.Accounts), len(affected)-others, worst), causeTexts[worst.Cause]
 	if worst.Code == tokensource.CodeCredentialsUnreadable {
 		why = "the credentials cannot be read"
 	}
@@ -117,12 +126,12 @@ func diagnoseTokens(status Status) []Diagnosis {
 	case !status.Ready:
 		diagnosis.State = BrokerDown
 	}
-	switch len(others) {
+	switch others {
 	case 0:
 	case 1:
 		diagnosis.Detail += " Another account needs attention."
 	default:
-		diagnosis.Detail += fmt.Sprintf(" %d other accounts need attention.", len(others))
+		diagnosis.Detail += fmt.Sprintf(" %d other accounts need attention.", others)
 	}
 	return []Diagnosis{diagnosis}
 }
