@@ -70,7 +70,7 @@ func (i invocation) checkConfigFrom(c config.Config) (_ check.Config, warnings [
 	if c.Store != nil {
 		checkConfig.ExtraSteps = append(checkConfig.ExtraSteps, tokenStoreWarningStep(*c.Store))
 	}
-	checkConfig.ExtraSteps = append(checkConfig.ExtraSteps, app.step(listenAddress{}), admin.step(app))
+	checkConfig.ExtraSteps = append(checkConfig.ExtraSteps, app.step(nil), admin.step(&app))
 	return checkConfig, append(warnings, reading.Problems...), problems
 }
 

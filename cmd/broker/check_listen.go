@@ -94,16 +94,16 @@ func curlExample(c config.Config, l listenAddress, accounts []check.TestedAccoun
 	return command + server.CurlAccessKeyOption(c, callers) + " " + base + "/channels"
 }
 
-// step returns the step that checks whether the address is free, or in use by a broker. other is a listener of the same broker.
-func (l listenAddress) step(other listenAddress) check.ExtraStep {
+// step returns the step that checks whether the address is free, or in use by a broker. other is another listener of the
+// same broker, or nil.
+func (l listenAddress) step(other *listenAddress) check.ExtraStep {
 	return check.ExtraStep{Name: l.name, Target: l.display, Run: func(ctx context.Context) check.Step {
-		switch l.address {
-		case "":
-			if l.configured == "" {
-				return check.Skipped("turned off, BROKER_ADMIN_LISTEN is empty")
-			}
+		switch {
+		case l.configured == "":
+			return check.Skipped("turned off, BROKER_ADMIN_LISTEN is empty")
+		case l.address == "":
 			return check.Passed("any free port")
-		case other.address:
+		case other != nil && l.address == other.address:
 			return check.Failed(check.CauseConfiguration, "address-in-use", other.variable+" and "+l.variable+" use the same port", "Set one of them to another port.")
 		}
 		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
