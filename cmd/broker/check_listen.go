@@ -201,6 +201,17 @@ func identifyAdminListener(ctx context.Context, l listenAddress) (inUseBy string
 
 // get sends a request, without anything secret, to the program that listens on the address. It reads so much of the response.
 func (l listenAddress) get(ctx context.Context, path string, limit int64) (code int, header http.Header, body []byte, err error) {
+	response, err := l.roundTrip(ctx, path)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	defer func() { _ = response.Body.Close() }() // the connection is not reused
+	body, err = io.ReadAll(io.LimitReader(response.Body, limit))
+	return response.StatusCode, response.Header, body, err
+}
+
+// roundTrip is get for a caller that reads and closes the body itself. The Host is localhost, which every broker allows.
+func (l listenAddress) roundTrip(ctx context.Context, path string) (*http.Response, error) {
 	transport := &http.Transport{ // without a proxy: the program runs on this machine
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -214,11 +225,5 @@ func (l listenAddress) get(ctx context.Context, path string, limit int64) (code 
 		target.Scheme = "https"
 	}
 	request := &http.Request{Method: http.MethodGet, URL: target, Header: http.Header{}}
-	response, err := transport.RoundTrip(request.WithContext(ctx))
-	if err != nil {
-		return 0, nil, nil, err
-	}
-	defer func() { _ = response.Body.Close() }() // the connection is not reused
-	body, err = io.ReadAll(io.LimitReader(response.Body, limit))
-	return response.StatusCode, response.Header, body, err
+	return transport.RoundTrip(request.WithContext(ctx))
 }

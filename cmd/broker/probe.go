@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -90,16 +91,20 @@ func reachableHost(host string) string {
 func probeAdmin(ctx context.Context, address, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	code, _, body, err := listenAddress{network: "tcp", address: address}.get(ctx, path, 4<<10)
+	response, err := listenAddress{network: "tcp", address: address}.roundTrip(ctx, path)
 	switch {
-	case code == http.StatusOK:
-		return nil
-	case code == 0 && errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled):
 		return context.Canceled
-	case code == 0:
+	case err != nil:
 		return noAnswerError(address, err)
-	case err != nil || len(body) == 0:
-		return fmt.Errorf("%s answers %d", path, code)
+	}
+	defer func() { _ = response.Body.Close() }() // a connection for one request
+	if response.StatusCode == http.StatusOK {
+		return nil
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, 4<<10))
+	if err != nil || len(body) == 0 {
+		return fmt.Errorf("%s answers %d", path, response.StatusCode)
 	}
 	return errors.New(printable.Escape(strings.TrimSpace(string(body)), maxPrintedReplyLength)) // of whatever listens there
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -101,6 +102,49 @@ func TestProbesUseLoopbackForWildcardAddress(t *testing.T) {
 				t.Errorf("%s %s: got exit code %d, want %d: %s", command, address, code, exitOK, stderr)
 			}
 		}
+	}
+}
+
+// The name by which health and wait reach the broker need not be in BROKER_ALLOWED_HOSTS.
+func TestProbesNeedNoAllowedHost(t *testing.T) {
+	t.Parallel()
+	name, err := os.Hostname()
+	if _, lookupErr := net.DefaultResolver.LookupHost(t.Context(), name); err != nil || lookupErr != nil || name == "localhost" {
+		t.Skip("this machine has no name that resolves")
+	}
+	b := startBroker(t, nil, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{})), "BROKER_ADMIN_LISTEN=:0"))
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(b.Admin, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := net.JoinHostPort(name, port)
+	if got := brokertest.Get(t, "http://"+address+"/healthz"); got.Status != http.StatusMisdirectedRequest {
+		t.Errorf("got status %d for another request to that name, want 421", got.Status)
+	}
+	for _, command := range []string{"health", "wait"} {
+		if code, _, stderr := ask([]string{command}, "BROKER_ADMIN_LISTEN="+address); code != exitOK {
+			t.Errorf("%s: got exit code %d, want %d: %s", command, code, exitOK, stderr)
+		}
+	}
+}
+
+// The status is enough: health does not wait for the body of a 200.
+func TestHealthReadsNoBody(t *testing.T) {
+	t.Parallel()
+	url := brokertest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).Flush() // the header
+		<-r.Context().Done()
+	}))
+	start := time.Now()
+	if code, _, stderr := ask([]string{"health"}, adminEnv(url)); code != exitOK || time.Since(start) >= probeTimeout {
+		t.Errorf("got exit code %d after %v, want %d at once: %s", code, time.Since(start), exitOK, stderr)
+	}
+}
+
+func TestHealthSaysThatItWasInterrupted(t *testing.T) {
+	t.Parallel()
+	if code, _, stderr := invoke([]string{"health"}, adminEnv(brokertest.Serve(t, http.NotFoundHandler()))); code != exitFailure || stderr != "broker health: context canceled\n" {
+		t.Errorf("got exit code %d and %q, want %d and the interruption", code, stderr, exitFailure)
 	}
 }
 
