@@ -10,7 +10,7 @@ import (
 )
 
 // allowCommand prints the allow list for what apps have used of the API since the start of the running broker.
-func allowCommand(ctx context.Context, i invocation) error {
+func allowCommand(ctx context.Context, i *invocation) error {
 	flags := i.flags()
 	caller := flags.String("caller", "", "print only what this caller has used, for its file allow")
 	if err := i.parseNoArgs(flags); err != nil {

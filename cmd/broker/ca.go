@@ -12,7 +12,7 @@ import (
 
 // caCommand prints the certificate of the broker's CA and how to make an app trust it, or a bundle. It creates the CA if it does not
 // exist yet, so that an app can be prepared before the broker runs.
-func caCommand(_ context.Context, i invocation) error {
+func caCommand(_ context.Context, i *invocation) error {
 	flags := i.flags()
 	bundle := flags.Bool("bundle", false, "print only a bundle, PEM: this CA and the system's, for programs that accept one file")
 	if err := i.parseNoArgs(flags); err != nil {

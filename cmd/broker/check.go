@@ -17,7 +17,7 @@ import (
 )
 
 // checkCommand tests every step from the configuration to a first request, and says what to do about the first that fails.
-func checkCommand(ctx context.Context, i invocation) error {
+func checkCommand(ctx context.Context, i *invocation) error {
 	flags := i.flags()
 	asJSON := flags.Bool("json", false, "print one JSON object, for machines: see docs/check.md")
 	timeout := flags.Duration("timeout", 10*time.Second, "give up a request or another step after this long")

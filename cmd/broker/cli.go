@@ -42,7 +42,7 @@ type invocation struct {
 type command struct {
 	name, summary string
 	hasFlags      bool
-	run           func(context.Context, invocation) error
+	run           func(context.Context, *invocation) error
 }
 
 func commands() []command {
@@ -80,7 +80,7 @@ func run(ctx context.Context, program string, args, environ []string, stdout, st
 		printUsage(stdout, program)
 		return exitOK
 	}
-	i := invocation{program: program, name: name, args: args, environ: environ, stdout: stdout, stderr: stderr}
+	i := &invocation{program: program, name: name, args: args, environ: environ, stdout: stdout, stderr: stderr}
 	if !all[known].hasFlags {
 		if err := i.parseNoArgs(i.flags()); err != nil {
 			return i.reportError(err)
@@ -90,7 +90,7 @@ func run(ctx context.Context, program string, args, environ []string, stdout, st
 }
 
 // reportError prints the error of a command, if there is one, and returns the exit code.
-func (i invocation) reportError(err error) int {
+func (i *invocation) reportError(err error) int {
 	if err == nil {
 		return exitOK
 	}

@@ -19,7 +19,7 @@ import (
 // demoTokenLifetime is the lifetime of the demo's tokens: short, so that refreshes can be watched.
 const demoTokenLifetime = 30 * time.Second
 
-func demoCommand(ctx context.Context, i invocation) error {
+func demoCommand(ctx context.Context, i *invocation) error {
 	url, stop, err := startFakeETrusted(ctx)
 	if err != nil {
 		return err

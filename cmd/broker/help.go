@@ -47,7 +47,7 @@ Environment:`)
 Exit codes: 0 success, 1 failure while running, 2 configuration error. run: COMMAND's code, 126 or 127 if it cannot be run, 128 + N after signal N.`)
 }
 
-func configCommand(_ context.Context, i invocation) error {
+func configCommand(_ context.Context, i *invocation) error {
 	if err := i.announcePackageVariables(); err != nil {
 		return err
 	}

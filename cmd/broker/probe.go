@@ -22,7 +22,7 @@ const probeTimeout = 3 * time.Second
 // maxPrintedReplyLength bounds a line of text from whatever listens at an address: more than a broker says of why it is not ready.
 const maxPrintedReplyLength = 1 << 10
 
-func healthCommand(ctx context.Context, i invocation) error {
+func healthCommand(ctx context.Context, i *invocation) error {
 	address, err := i.adminAddress()
 	if err != nil {
 		return err
@@ -30,7 +30,7 @@ func healthCommand(ctx context.Context, i invocation) error {
 	return probeAdmin(ctx, address, "/healthz")
 }
 
-func waitCommand(ctx context.Context, i invocation) error {
+func waitCommand(ctx context.Context, i *invocation) error {
 	flags := i.flags()
 	timeout := flags.Duration("timeout", 30*time.Second, "give up after this long")
 	if err := i.parseNoArgs(flags); err != nil {

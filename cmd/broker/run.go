@@ -16,7 +16,7 @@ import (
 )
 
 // runCommand starts a broker, waits for its token, and runs COMMAND with variables that lead it to the broker.
-func runCommand(ctx context.Context, i invocation) error {
+func runCommand(ctx context.Context, i *invocation) error {
 	flags := i.flags()
 	var options runOptions
 	options.register(flags)
@@ -70,12 +70,12 @@ func runCommand(ctx context.Context, i invocation) error {
 	case options.intercept && c.RequiresAuthentication():
 		return exitError{exitUsageOrConfig, "-intercept cannot be used with an access key, which COMMAND cannot send to its proxy"}
 	}
-	broker := i
-	broker.stderr = log
+	serving := *i
+	serving.stderr = log
 	listening, ended := make(chan server.Listeners, 1), make(chan error, 1)
 	ctx, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
-	running.Go(func() { ended <- broker.serve(ctx, c, nil, func(l server.Listeners) { listening <- l }) })
+	running.Go(func() { ended <- serving.serve(ctx, c, nil, func(l server.Listeners) { listening <- l }) })
 	defer running.Wait() // until the requests in flight have ended
 	defer stop()
 	var listeners server.Listeners

@@ -102,7 +102,7 @@ func TestRunWritesTheLogElsewhere(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
 	code, stdout, stderr := invokeRun(t, nil, "-demo", "-log", log, "echo", "hello")
 	text, err := os.ReadFile(log)
-	if code != exitOK || stdout != "hello\n" || stderr != "" || err != nil || !strings.Contains(string(text), "listening") {
+	if code != exitOK || stdout != "hello\n" || stderr != "" || err != nil || !strings.Contains(string(text), "listening") || !strings.Contains(string(text), "all requests have finished") {
 		t.Errorf("got %d, %q, %q, %v and the log %s", code, stdout, stderr, err, text)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"etrusted-broker/internal/server"
 )
 
-func serveCommand(ctx context.Context, i invocation) error {
+func serveCommand(ctx context.Context, i *invocation) error {
 	c, err := i.loadConfig()
 	if err != nil {
 		return err

@@ -20,40 +20,39 @@ func platformCommands() []command {
 // serviceRunAction is how Windows starts the service: a parent that is services.exe would not prove that it is Windows.
 const serviceRunAction = "run"
 
-var serviceActions = map[string]func(context.Context, invocation) error{
+var serviceActions = map[string]func(context.Context, *invocation) error{
 	"install": installService,
-	"remove":  func(ctx context.Context, _ invocation) error { return winservice.Remove(ctx) },
-	"start":   func(ctx context.Context, _ invocation) error { return winservice.Start(ctx) },
-	"stop":    func(ctx context.Context, _ invocation) error { return winservice.Stop(ctx) },
+	"remove":  func(ctx context.Context, _ *invocation) error { return winservice.Remove(ctx) },
+	"start":   func(ctx context.Context, _ *invocation) error { return winservice.Start(ctx) },
+	"stop":    func(ctx context.Context, _ *invocation) error { return winservice.Stop(ctx) },
 }
 
-func serviceCommand(ctx context.Context, i invocation) error {
+func serviceCommand(ctx context.Context, i *invocation) error {
 	if len(i.args) > 0 && i.args[0] == serviceRunAction {
 		i.args = i.args[1:]
 		return i.runService()
 	}
-	var run func(context.Context, invocation) error
+	var run func(context.Context, *invocation) error
 	if at := slices.IndexFunc(i.args, func(arg string) bool { return serviceActions[arg] != nil }); at >= 0 {
 		run = serviceActions[i.args[at]]
-		i.name += " " + i.args[at]
+		i.name += " " + i.args[at] // for messages
 		i.args = slices.Delete(slices.Clone(i.args), at, at+1)
 	}
-	err := i.parseNoArgs(i.flags())
-	switch {
-	case err != nil:
-	case run == nil:
-		err = exitError{exitUsageOrConfig, "say what to do: install, remove, start or stop"}
-	default:
-		err = run(ctx, i)
+	if err := i.parseNoArgs(i.flags()); err != nil {
+		return err
 	}
-	if err == nil {
-		printLine(i.stdout, "%s %s: done", i.program, i.name)
+	if run == nil {
+		return exitError{exitUsageOrConfig, "say what to do: install, remove, start or stop"}
 	}
-	return exitError{code: i.reportError(err)} // with the action's name
+	if err := run(ctx, i); err != nil {
+		return err
+	}
+	printLine(i.stdout, "%s %s: done", i.program, i.name)
+	return nil
 }
 
 // installService installs the service. It checks the configuration first: otherwise only the event log would have its errors.
-func installService(_ context.Context, i invocation) error {
+func installService(_ context.Context, i *invocation) error {
 	if len(i.envFiles) == 0 {
 		return errors.New(`name the file with the variables, such as -env-file C:\ProgramData\etrusted-broker\broker.env`)
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // statusCommand prints the state of the running broker. It succeeds if the broker is ready.
-func statusCommand(ctx context.Context, i invocation) error {
+func statusCommand(ctx context.Context, i *invocation) error {
 	flags := i.flags()
 	asJSON := flags.Bool("json", false, "print the whole /status.json: see docs/status.md")
 	if err := i.parseNoArgs(flags); err != nil {

@@ -25,7 +25,7 @@ func init() {
 	revision = cmp.Or(revision, "unknown")
 }
 
-func versionCommand(_ context.Context, i invocation) error {
+func versionCommand(_ context.Context, i *invocation) error {
 	printLine(i.stdout, "etrusted-broker %s (revision %s, %s)", version, revision, runtime.Version())
 	return nil
 }
