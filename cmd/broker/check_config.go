@@ -37,16 +37,16 @@ func (i invocation) checkConfigFrom(c config.Config) (_ check.Config, warnings [
 	if len(c.IneffectiveVariables) == 0 {
 		files = append(files, check.TestedFile{Path: config.EnvironToMap(i.environ)["SSL_CERT_FILE"]})
 	}
-	app, admin, network := appListener(c), adminListener(c), server.NewUpstreamDialer(c)
-	toLogin := server.NewLoginTransport(network)
+	app, admin, tcp := appListener(c), adminListener(c), server.NewUpstreamDialer(c)
+	toLogin := server.NewLoginTransport(tcp)
 	checkConfig := check.Config{
 		Login: check.TestedServer{Name: "login server", Variable: "ETRUSTED_TOKEN_URL", URL: c.Login, Transport: toLogin, Cause: check.CauseLoginServer},
-		API:   check.TestedServer{Name: "API", Variable: "ETRUSTED_API_URL", URL: c.API, Transport: server.NewBodylessAPITransport(c.API, c, network), Cause: check.CauseAPI},
+		API:   check.TestedServer{Name: "API", Variable: "ETRUSTED_API_URL", URL: c.API, Transport: server.NewBodylessAPITransport(c.API, c, tcp), Cause: check.CauseAPI},
 		OwnServer: func(s check.TestedServer, own *url.URL, file string) check.TestedServer {
-			network.UseResolverFor(own.Hostname())
+			tcp.UseResolverFor(own.Hostname())
 			s.Variable, s.URL, s.OtherServer, s.Intended = file, own, check.CauseConfiguration, similarETrustedURL(own)
 			if s.Cause == check.CauseAPI {
-				s.Transport = server.NewBodylessAPITransport(own, c, network)
+				s.Transport = server.NewBodylessAPITransport(own, c, tcp)
 			}
 			return s
 		},

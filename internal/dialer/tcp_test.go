@@ -31,9 +31,9 @@ func TestDoesNotConnectToRefusedAddresses(t *testing.T) {
 	l := listen(t, "127.0.0.1:0")
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	for _, refused := range []bool{true, false} {
-		n := &dialer.GuardedTCPDialer{Refused: func(address netip.Addr) bool { return refused && address.Unmap().IsLoopback() }}
+		tcp := &dialer.GuardedTCPDialer{Refused: func(address netip.Addr) bool { return refused && address.Unmap().IsLoopback() }}
 		for _, host := range []string{"127.0.0.1", "localhost", "::ffff:127.0.0.1"} {
-			conn, err := n.DialContext(t.Context(), "tcp", net.JoinHostPort(host, port))
+			conn, err := tcp.DialContext(t.Context(), "tcp", net.JoinHostPort(host, port))
 			if conn != nil {
 				_ = conn.Close()
 			}
@@ -46,7 +46,7 @@ func TestDoesNotConnectToRefusedAddresses(t *testing.T) {
 
 func TestDoesNotConnectToItsOwnListeners(t *testing.T) {
 	loopback, everywhere, other := listen(t, "127.0.0.1:0"), listen(t, "0.0.0.0:0"), listen(t, "127.0.0.1:0")
-	n := &dialer.GuardedTCPDialer{Listeners: []net.Addr{loopback.Addr(), everywhere.Addr(), &net.UnixAddr{Name: "/run/x"}}}
+	tcp := &dialer.GuardedTCPDialer{Listeners: []net.Addr{loopback.Addr(), everywhere.Addr(), &net.UnixAddr{Name: "/run/x"}}}
 	port := func(l net.Listener) string {
 		return strings.TrimPrefix(l.Addr().String()[strings.LastIndexByte(l.Addr().String(), ':'):], ":")
 	}
@@ -63,7 +63,7 @@ func TestDoesNotConnectToItsOwnListeners(t *testing.T) {
 		{"[::]:" + port(loopback), true},
 		{"127.0.0.1:" + port(other), false},
 	} {
-		conn, err := n.DialContext(t.Context(), "tcp", test.address)
+		conn, err := tcp.DialContext(t.Context(), "tcp", test.address)
 		if conn != nil {
 			_ = conn.Close()
 		}
@@ -79,12 +79,12 @@ func TestResolverIsForItsHostsOnly(t *testing.T) {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	dns := brokertest.ServeDNS(t, "2001:db8::1", "127.0.0.2", "127.0.0.1")
 	// 127.0.0.2 and 2001:db8::1 do not accept: every address is tried.
-	n := &dialer.GuardedTCPDialer{Resolver: resolver.New(netip.MustParseAddrPort(dns))}
-	n.UseResolverFor("api.example", "LOGIN.example")
+	tcp := &dialer.GuardedTCPDialer{Resolver: resolver.New(netip.MustParseAddrPort(dns))}
+	tcp.UseResolverFor("api.example", "LOGIN.example")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	for _, host := range []string{"api.example", "LOGIN.example"} {
-		conn, err := n.DialContext(ctx, "tcp", net.JoinHostPort(host, port))
+		conn, err := tcp.DialContext(ctx, "tcp", net.JoinHostPort(host, port))
 		if err != nil {
 			t.Errorf("%s: %v", host, err)
 			continue
@@ -94,12 +94,12 @@ func TestResolverIsForItsHostsOnly(t *testing.T) {
 		}
 		_ = conn.Close()
 	}
-	conn, err := n.DialContext(ctx, "tcp", net.JoinHostPort("other.invalid", port))
+	conn, err := tcp.DialContext(ctx, "tcp", net.JoinHostPort("other.invalid", port))
 	if err == nil {
 		_ = conn.Close()
 		t.Error("other.invalid: got a connection, want the system's answer, which is an error")
 	}
-	if _, err = n.DialContext(ctx, "tcp", net.JoinHostPort("api.example", "1")); err == nil || ctx.Err() != nil {
+	if _, err = tcp.DialContext(ctx, "tcp", net.JoinHostPort("api.example", "1")); err == nil || ctx.Err() != nil {
 		t.Errorf("no address accepts: got %v, want an error at once", err)
 	}
 }

@@ -193,12 +193,12 @@ func (s *serversByAccount) accountOf(apiHost string, caller *access.Caller) (acc
 
 // followAccountServers prepares the broker for the servers of accounts: how to connect to them, and whether to answer in their
 // place. It must be called once, before serve. If the broker intercepts connections, an API's name may lead to the broker itself.
-func (b *broker) followAccountServers(ctx context.Context, network *dialer.GuardedTCPDialer, intercepts bool) {
-	b.network = network
+func (b *broker) followAccountServers(ctx context.Context, tcp *dialer.GuardedTCPDialer, intercepts bool) {
+	b.tcp = tcp
 	examined, warned := map[string]bool{}, map[string]bool{} // APIs, and hosts
 	b.servers.watch(func(apis, logins []*url.URL) {
 		for _, server := range slices.Concat(apis, logins) {
-			network.UseResolverFor(server.Hostname())
+			tcp.UseResolverFor(server.Hostname())
 		}
 		for _, api := range apis {
 			if intercepts && !examined[api.String()] {

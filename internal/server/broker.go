@@ -44,7 +44,7 @@ type broker struct {
 	policy         *access.Policy
 	ca             *localca.CA // nil if CONNECT is not allowed
 	pass           *passHostsClient
-	network        *dialer.GuardedTCPDialer // opens the connections to the APIs that only accounts have
+	tcp            *dialer.GuardedTCPDialer // opens the connections to the APIs that only accounts have
 	limits         connectionLimits
 	denied         throttledRequestLog
 	failed         throttledRequestLog
@@ -105,7 +105,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 		Upstream:       c.API,
 		UpstreamClient: toAPI,
 		NewUpstreamClient: func(api *url.URL) proxy.RoundTripper {
-			return newAPIClient(api, c, b.limits.idlePerAccountAPI(), b.network)
+			return newAPIClient(api, c, b.limits.idlePerAccountAPI(), b.tcp)
 		},
 		AccountOf:      b.servers.accountOf,
 		Tokens:         b.tokens,

@@ -44,7 +44,7 @@ func (b *broker) detectLoop(ctx context.Context, api *url.URL) {
 	if through, err := http.ProxyFromEnvironment(&http.Request{URL: api}); through != nil || err != nil {
 		return // it resolves the name
 	}
-	conn, err := b.network.DialContext(ctx, "tcp", dialer.Address(api))
+	conn, err := b.tcp.DialContext(ctx, "tcp", dialer.Address(api))
 	switch {
 	case err == nil:
 		_ = conn.Close() // nothing was sent

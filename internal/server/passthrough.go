@@ -55,24 +55,24 @@ func (p *passHostsClient) dialer(server *url.URL) (d *dialer.ServerDialer, throu
 	if through, err = http.ProxyFromEnvironment(&http.Request{URL: server}); err != nil {
 		return nil, nil, err
 	}
-	network := p.checked
+	tcp := p.checked
 	if p.hosts.ListsAddress(server.Host) {
-		network = p.unchecked
+		tcp = p.unchecked
 	}
 	name, port, _ := hostport.Split(server.Host) // it matches a pattern, so it is valid
 	canonical := net.JoinHostPort(name, port)    // localhost with a final dot is localhost too
 	if address, err := netip.ParseAddrPort(canonical); err == nil {
-		if err := network.Check(address); err != nil {
+		if err := tcp.Check(address); err != nil {
 			return nil, nil, err
 		}
 	}
 	if through != nil {
-		network = p.unchecked
+		tcp = p.unchecked
 	}
 	return &dialer.ServerDialer{
 		Server: &url.URL{Scheme: server.Scheme, Host: canonical},
 		Proxy:  func(*http.Request) (*url.URL, error) { return through, nil },
-		TCP:    network,
+		TCP:    tcp,
 		Via:    "1.1 " + problem.ProxyName,
 	}, through, nil
 }

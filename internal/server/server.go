@@ -40,8 +40,8 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 	for _, warning := range slices.Concat(c.UnknownVariables, c.IneffectiveVariables) {
 		warn(log, "variable-without-effect", warning)
 	}
-	network := NewUpstreamDialer(c)
-	b, err := newBroker(c, options.Build, log, newAPIClient(c.API, c, currentLimits(c).idle, network), NewLoginTransport(network))
+	tcp := NewUpstreamDialer(c)
+	b, err := newBroker(c, options.Build, log, newAPIClient(c.API, c, currentLimits(c).idle, tcp), NewLoginTransport(tcp))
 	if err != nil {
 		logStartError(log, err)
 		return err
@@ -51,7 +51,7 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 		logStartError(log, err)
 		return err
 	}
-	network.Listeners = l.addresses()
+	tcp.Listeners = l.addresses()
 	b.warnExposed(isAnyExposed(l.App), isAnyExposed(l.Intercept))
 	b.warnInsecureConfig()
 	intercept := zap.Skip()
@@ -62,7 +62,7 @@ func Run(ctx context.Context, c config.Config, options Options) error {
 		zap.String("app", formatListenAddress(l.App[0])), zap.String("admin", formatListenAddress(l.Admin)), intercept,
 		zap.String("api", c.APIURL), zap.String("token_url", c.TokenURL), zap.String("version", options.Build.Version),
 		zap.Int("max_connections", b.limits.app))
-	b.followAccountServers(ctx, network, l.Intercept != nil)
+	b.followAccountServers(ctx, tcp, l.Intercept != nil)
 	b.connectionInfo = ConnectionInfoWithoutKey(c, l.App[0])
 	go b.reloadOn(ctx, options.Reload)
 	go b.warnExpiringDaily(ctx)

@@ -38,23 +38,23 @@ const (
 
 // NewUpstreamDialer returns what opens the connections to the API and the login server.
 func NewUpstreamDialer(c config.Config) *dialer.GuardedTCPDialer {
-	n := new(dialer.GuardedTCPDialer)
-	n.UseResolverFor(c.API.Hostname(), c.Login.Hostname())
+	tcp := new(dialer.GuardedTCPDialer)
+	tcp.UseResolverFor(c.API.Hostname(), c.Login.Hostname())
 	if c.Resolver.IsValid() {
-		n.Resolver = resolver.New(c.Resolver)
+		tcp.Resolver = resolver.New(c.Resolver)
 	}
-	return n
+	return tcp
 }
 
 // newAPIClient returns a client for an API that keeps at most maxIdle idle connections.
-func newAPIClient(api *url.URL, c config.Config, maxIdle int, network *dialer.GuardedTCPDialer) proxy.RoundTripper {
+func newAPIClient(api *url.URL, c config.Config, maxIdle int, tcp *dialer.GuardedTCPDialer) proxy.RoundTripper {
 	if c.UpstreamHTTP2 {
-		return http2.New(api, newHTTP2Transport(network, maxIdle), c.UpstreamTimeout)
+		return http2.New(api, newHTTP2Transport(tcp, maxIdle), c.UpstreamTimeout)
 	}
 	toAPI := &dialer.ServerDialer{
 		Server: api,
 		Proxy:  http.ProxyFromEnvironment,
-		TCP:    network,
+		TCP:    tcp,
 		TLS:    &tls.Config{ClientSessionCache: tls.NewLRUClientSessionCache(0)},
 	}
 	return &http1.Client{Dial: toAPI.Dial, ResponseTimeout: c.UpstreamTimeout, MaxIdle: maxIdle}
@@ -62,27 +62,27 @@ func newAPIClient(api *url.URL, c config.Config, maxIdle int, network *dialer.Gu
 
 // NewLoginTransport returns the transport to the login server. It shares no connections with the API's client, so that neither can
 // starve the other.
-func NewLoginTransport(network *dialer.GuardedTCPDialer) *http.Transport {
-	t := newTransport(network, 8) // the number of concurrent token requests
+func NewLoginTransport(tcp *dialer.GuardedTCPDialer) *http.Transport {
+	t := newTransport(tcp, 8) // the number of concurrent token requests
 	// Requests that share an HTTP/2 connection hang together, but one that hangs must not delay the next.
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP1(true)
 	return t
 }
 
-func newHTTP2Transport(network *dialer.GuardedTCPDialer, maxIdle int) *http.Transport {
-	t := newTransport(network, maxIdle)
+func newHTTP2Transport(tcp *dialer.GuardedTCPDialer, maxIdle int) *http.Transport {
+	t := newTransport(tcp, maxIdle)
 	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: http2PingInterval, PingTimeout: http2PingTimeout, MaxReceiveBufferPerStream: http2StreamWindow}
 	return t
 }
 
-func newTransport(network *dialer.GuardedTCPDialer, maxIdle int) *http.Transport {
+func newTransport(tcp *dialer.GuardedTCPDialer, maxIdle int) *http.Transport {
 	return &http.Transport{
 		MaxIdleConns:           maxIdle,
 		MaxIdleConnsPerHost:    maxIdle,
 		Proxy:                  http.ProxyFromEnvironment,
 		OnProxyConnectResponse: neterr.OnProxyConnectResponse,
-		DialContext:            network.DialContext,
+		DialContext:            tcp.DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, VerifyConnection: neterr.VerifyNoLoop},
 		TLSHandshakeTimeout:    transportHandshakeTimeout,
 		IdleConnTimeout:        transportIdleTimeout,
@@ -123,8 +123,8 @@ func (w *slowLoginLoggingTransport) RoundTrip(r *http.Request) (*http.Response, 
 
 // NewBodylessAPITransport returns the broker's client for an API in the form of net/http. It supports requests without a body, and
 // a httptrace.ClientTrace for their connections. The caller must read the body of a response to its end, or cancel the request.
-func NewBodylessAPITransport(api *url.URL, c config.Config, network *dialer.GuardedTCPDialer) http.RoundTripper {
-	return bodylessAPITransport{newAPIClient(api, c, currentLimits(c).idle, network)}
+func NewBodylessAPITransport(api *url.URL, c config.Config, tcp *dialer.GuardedTCPDialer) http.RoundTripper {
+	return bodylessAPITransport{newAPIClient(api, c, currentLimits(c).idle, tcp)}
 }
 
 type bodylessAPITransport struct{ client proxy.RoundTripper }
