@@ -68,10 +68,10 @@ const (
 	CountLocal4xx                        // answered by the broker with 4xx
 	CountUpstream401Or403                // answered by the API with 401 or 403
 	CountUpstream429                     // answered by the API with 429
-	// CountUpstream5xxOrNoAnswer counts how many of CountUpstreamRequests the API answered with 5xx, or not at all.
+	// CountUpstream5xxOrNoAnswer counts how many of CountRequestsSentUpstream the API answered with 5xx, or not at all.
 	CountUpstream5xxOrNoAnswer
-	CountUpstreamRequests    // sent to the API
-	CountUpstreamNanoseconds // the sum of the times that they took
+	CountRequestsSentUpstream // sent to the API
+	CountUpstreamNanoseconds  // the sum of the times that they took
 	numCounters
 )
 
@@ -122,7 +122,7 @@ func (a *accountCounts) counts() Counts {
 	if err := a.upstream.Write(&upstream); err != nil {
 		panic(err) // impossible: its buckets are constant
 	}
-	c[CountUpstreamRequests] = upstream.GetHistogram().GetSampleCount()
+	c[CountRequestsSentUpstream] = upstream.GetHistogram().GetSampleCount()
 	c[CountUpstreamNanoseconds] = uint64(upstream.GetHistogram().GetSampleSum() * 1e9)
 	return c
 }

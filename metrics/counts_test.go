@@ -23,7 +23,7 @@ func TestCountsAgreeWithSeries(t *testing.T) {
 	m.Observe(Request{Account: "unknown", Status: 421, Local: true})
 	want := Counts{
 		CountSuccess: 4, CountRedirect: 2, CountClientError: 7, CountServerError: 6, CountClientClosed: 2,
-		CountLocal: 6, CountLocal4xx: 2, CountUpstream401Or403: 2, CountUpstream429: 1, CountUpstream5xxOrNoAnswer: 4, CountUpstreamRequests: 15, CountUpstreamNanoseconds: 17e9,
+		CountLocal: 6, CountLocal4xx: 2, CountUpstream401Or403: 2, CountUpstream429: 1, CountUpstream5xxOrNoAnswer: 4, CountRequestsSentUpstream: 15, CountUpstreamNanoseconds: 17e9,
 	}
 	got := m.Counts()
 	if got["default"] != want || got["default"].Requests() != 21 || len(got) != 2 {

@@ -58,7 +58,7 @@ func (x *exchange) passOutcome(failed *problem.Problem) PassThroughOutcome {
 	switch {
 	case failed == nil && !x.record.Broken:
 		return PassThroughSuccess
-	case failed == errAddressRefused:
+	case failed == errPassHostAddressRefused:
 		return PassThroughAddressRefused
 	case x.r.Gone(), failed == errBrokenBody:
 		return PassThroughClientClosed

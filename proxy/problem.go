@@ -60,8 +60,8 @@ var errAccountOfOtherAPI = &problem.Problem{
 	Hint:         "Use an account of the API that the app calls, or check the account's file api_url.",
 }
 
-// errAddressRefused does not say which of the addresses it was: an app must not find out what else is at this machine.
-var errAddressRefused = &problem.Problem{
+// errPassHostAddressRefused does not say which of the addresses it was: an app must not find out what else is at this machine.
+var errPassHostAddressRefused = &problem.Problem{
 	Code:         "address-refused",
 	Status:       http.StatusForbidden,
 	Title:        "The broker refused the request",

@@ -35,7 +35,7 @@ func New(config Config) (*Proxy, error) {
 		config.RetryBuffer = 0
 	}
 	p := &Proxy{config: config}
-	p.upstreams.Store(&map[origin]*upstream{originOf(config.Upstream): p.newUpstream(config.Upstream, config.UpstreamClient)})
+	p.upstreams.Store(&map[origin]*upstream{upstreamKeyOf(config.Upstream): p.newUpstream(config.Upstream, config.UpstreamClient)})
 	return p, nil
 }
 

@@ -57,7 +57,7 @@ type RetryOutcome string
 
 // The outcomes of a 401 to a token that can be replaced.
 const (
-	RetrySuccess      RetryOutcome = "success"      // sent again, and answered with anything but 401
+	RetryAuthorized   RetryOutcome = "success"      // sent again, and answered with anything but 401
 	RetryUnauthorized RetryOutcome = "unauthorized" // sent again, and answered with 401
 	RetryFailed       RetryOutcome = "failed"       // sent again, and not answered
 	RetryBodyNotKept  RetryOutcome = "body_not_kept"
@@ -65,11 +65,11 @@ const (
 )
 
 // RetryOutcomes lists all outcomes.
-var RetryOutcomes = [...]RetryOutcome{RetrySuccess, RetryUnauthorized, RetryFailed, RetryBodyNotKept, RetryNoToken}
+var RetryOutcomes = [...]RetryOutcome{RetryAuthorized, RetryUnauthorized, RetryFailed, RetryBodyNotKept, RetryNoToken}
 
 // Sent reports whether the request was sent a second time.
 func (o RetryOutcome) Sent() bool {
-	return o == RetrySuccess || o == RetryUnauthorized || o == RetryFailed
+	return o == RetryAuthorized || o == RetryUnauthorized || o == RetryFailed
 }
 
 // PassThroughOutcome is the outcome of a request or a tunnel that passes through: a closed set, used as the label of a metric.

@@ -81,7 +81,7 @@ func TestRetryKeepsRequestID(t *testing.T) {
 func TestRetryOutcomeSent(t *testing.T) {
 	t.Parallel()
 	want := map[proxy.RetryOutcome]bool{
-		"": false, proxy.RetrySuccess: true, proxy.RetryUnauthorized: true, proxy.RetryFailed: true,
+		"": false, proxy.RetryAuthorized: true, proxy.RetryUnauthorized: true, proxy.RetryFailed: true,
 		proxy.RetryBodyNotKept: false, proxy.RetryNoToken: false,
 	}
 	for _, outcome := range append(proxy.RetryOutcomes[:], "") {

@@ -48,11 +48,11 @@ func TestRetriesOnceAfter401(t *testing.T) {
 			name, request, body string
 			outcome             proxy.RetryOutcome
 		}{
-			{"no body", "GET /x?q HTTP/1.1\r\nHost: localhost\r\n\r\n", "", proxy.RetrySuccess},
-			{"empty body", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", "", proxy.RetrySuccess},
-			{"body", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n" + long[:1000], long[:1000], proxy.RetrySuccess},
-			{"chunked", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(long[:1000]), long[:1000], proxy.RetrySuccess},
-			{"chunked, empty", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "", proxy.RetrySuccess},
+			{"no body", "GET /x?q HTTP/1.1\r\nHost: localhost\r\n\r\n", "", proxy.RetryAuthorized},
+			{"empty body", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", "", proxy.RetryAuthorized},
+			{"body", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n" + long[:1000], long[:1000], proxy.RetryAuthorized},
+			{"chunked", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(long[:1000]), long[:1000], proxy.RetryAuthorized},
+			{"chunked, empty", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "", proxy.RetryAuthorized},
 			{"too long", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1001\r\n\r\n" + long[:1001], long[:1001], proxy.RetryBodyNotKept},
 			{"chunked, too long", "POST /x?q HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(long[:1001]), long[:1001], proxy.RetryBodyNotKept},
 		} {
@@ -64,7 +64,7 @@ func TestRetriesOnceAfter401(t *testing.T) {
 				a := c.result("POST")
 				wantFromAPI(t, a)
 				all, want := up.requests(), 2
-				if test.outcome == proxy.RetrySuccess {
+				if test.outcome == proxy.RetryAuthorized {
 					if a.status != 200 || a.body != "accepted" || a.header["Www-Authenticate"] != nil {
 						t.Errorf("got %d %v %s, want 200 after the retry", a.status, a.header, a.body)
 					}

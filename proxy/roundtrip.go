@@ -39,7 +39,7 @@ func (x *exchange) roundTrip() (*http1.ClientResponse, *problem.Problem) {
 				x.record.Retry = RetryUnauthorized
 				x.tokens.Invalidate(next)
 			default:
-				x.record.Retry = RetrySuccess
+				x.record.Retry = RetryAuthorized
 				x.tokens.MarkAccepted(next)
 			}
 		}
@@ -163,7 +163,7 @@ func (x *exchange) upstreamFailure(err error) *problem.Problem {
 	case isProblem && x.upstream != nil:
 		return p
 	case x.upstream == nil && (errors.Is(err, neterr.ErrAddressRefused) || errors.Is(err, neterr.ErrLoop)):
-		return errAddressRefused
+		return errPassHostAddressRefused
 	case x.upstream == nil: // the request passes through
 		p = neterr.Describe("the host", err)
 		p.Title = "The host could not be reached"
@@ -197,7 +197,7 @@ func (p *Proxy) newUpstream(api *url.URL, client RoundTripper) *upstream {
 // origin identifies an API: RFC 6454 section 4.
 type origin struct{ scheme, host string }
 
-func originOf(api *url.URL) origin { return origin{api.Scheme, strings.ToLower(api.Host)} }
+func upstreamKeyOf(api *url.URL) origin { return origin{api.Scheme, strings.ToLower(api.Host)} }
 
 // upstreamOf returns the API that a token is for; nil means Config.Upstream. A request is sent where this says and nowhere else,
 // so a token does not reach another API, whatever the account's settings have become since.
@@ -205,7 +205,7 @@ func (p *Proxy) upstreamOf(api *url.URL) *upstream {
 	if api == nil {
 		api = p.config.Upstream
 	}
-	key := originOf(api)
+	key := upstreamKeyOf(api)
 	if u := (*p.upstreams.Load())[key]; u != nil {
 		return u
 	}

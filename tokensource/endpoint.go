@@ -96,7 +96,7 @@ func (e *TokenEndpoint) exchange(request *http.Request) (*token, *RefreshError) 
 
 func transferError(err error) *RefreshError {
 	if errors.Is(err, errResponseTooLarge) || errors.Is(err, errNotGzip) {
-		return invalidResponseError(err.Error())
+		return notTokenResponseError(err.Error())
 	}
 	described := neterr.Describe("the login server", err)
 	return &RefreshError{

@@ -147,7 +147,7 @@ func rejectedError(status int, code string) *RefreshError {
 	return refreshErr
 }
 
-func invalidResponseError(detail string) *RefreshError {
+func notTokenResponseError(detail string) *RefreshError {
 	return &RefreshError{
 		Outcome: OutcomeInvalidResponse,
 		Reason:  "the login server did not return a token response: " + detail,

@@ -20,7 +20,7 @@ func interpretResponse(response *http.Response, body []byte, now time.Time) (*to
 		date, _ := http.ParseTime(response.Header.Get("Date")) // zero without one
 		fresh, err := parseTokenResponse(body, date)
 		if err != nil {
-			return nil, invalidResponseError(err.Error())
+			return nil, notTokenResponseError(err.Error())
 		}
 		return fresh, nil
 	}
@@ -41,7 +41,7 @@ func interpretErrorResponse(status int, body []byte) *RefreshError {
 	case isRejectionCode(code) && (refused || status == http.StatusBadRequest):
 		return rejectedError(status, code)
 	case status >= 300 && status < 400:
-		return invalidResponseError(fmt.Sprintf("it is a redirect (%d), which is never followed, because it would send the secret to another address", status))
+		return notTokenResponseError(fmt.Sprintf("it is a redirect (%d), which is never followed, because it would send the secret to another address", status))
 	case isTemporaryStatus(status), code == "temporarily_unavailable":
 		refreshErr := &RefreshError{Outcome: OutcomeUnavailable, Reason: "the login server answered " + statusText(status, ""), Advice: outageAdvice}
 		if status == http.StatusTooManyRequests {
@@ -55,12 +55,12 @@ func interpretErrorResponse(status int, body []byte) *RefreshError {
 			Advice:  "Often it is a firewall or a proxy that filters requests: let it pass POST requests from this machine to the URL in ETRUSTED_TOKEN_URL. The broker retries automatically.",
 		}
 	case code != "":
-		refreshErr := invalidResponseError(statusText(status, code))
+		refreshErr := notTokenResponseError(statusText(status, code))
 		refreshErr.Parameters = code == "invalid_request" || code == "invalid_target"
 		refreshErr.Advice = "Check ETRUSTED_AUDIENCE, ETRUSTED_SCOPES and ETRUSTED_TOKEN_URL. The broker retries automatically."
 		return refreshErr
 	default:
-		return invalidResponseError(fmt.Sprintf("its status is %d", status))
+		return notTokenResponseError(fmt.Sprintf("its status is %d", status))
 	}
 }
 

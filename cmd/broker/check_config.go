@@ -23,26 +23,26 @@ func (i invocation) checkConfigFrom(c config.Config) (_ check.Config, warnings [
 	if err != nil {
 		problems = append(problems, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()})
 	}
-	reading, keyFiles, err := examineCallers(c)
+	reading, keyFiles, err := readCallersAndKeyFiles(c)
 	if invalid, ok := errors.AsType[config.Error](err); ok {
 		problems = append(problems, invalid)
 	}
-	files := []check.TestedFile{
+	files := []check.FileToTest{
 		{Path: c.AccessKeyFile, Secret: true}, {Path: c.TLSKeyFile, Secret: true}, {Path: c.TokenStoreFile, Secret: true},
 		{Path: c.TLSCertFile}, {Path: c.TLSClientCAFile},
 	}
 	for _, account := range accounts {
-		files = append(files, check.TestedFile{Path: account.Credentials.ID.File, Secret: true}, check.TestedFile{Path: account.Credentials.Secret.File, Secret: true})
+		files = append(files, check.FileToTest{Path: account.Credentials.ID.File, Secret: true}, check.FileToTest{Path: account.Credentials.Secret.File, Secret: true})
 	}
 	if len(c.IneffectiveVariables) == 0 {
-		files = append(files, check.TestedFile{Path: config.EnvironToMap(i.environ)["SSL_CERT_FILE"]})
+		files = append(files, check.FileToTest{Path: config.EnvironToMap(i.environ)["SSL_CERT_FILE"]})
 	}
 	app, admin, tcp := appListener(c), adminListener(c), server.NewUpstreamDialer(c)
 	toLogin := server.NewLoginTransport(tcp)
 	checkConfig := check.Config{
-		Login: check.TestedServer{Name: "login server", Variable: "ETRUSTED_TOKEN_URL", URL: c.Login, Transport: toLogin, Cause: check.CauseLoginServer},
-		API:   check.TestedServer{Name: "API", Variable: "ETRUSTED_API_URL", URL: c.API, Transport: server.NewBodylessAPITransport(c.API, c, tcp), Cause: check.CauseAPI},
-		OwnServer: func(s check.TestedServer, own *url.URL, file string) check.TestedServer {
+		Login: check.ServerToTest{Name: "login server", Variable: "ETRUSTED_TOKEN_URL", URL: c.Login, Transport: toLogin, Cause: check.CauseLoginServer},
+		API:   check.ServerToTest{Name: "API", Variable: "ETRUSTED_API_URL", URL: c.API, Transport: server.NewBodylessAPITransport(c.API, c, tcp), Cause: check.CauseAPI},
+		OwnServer: func(s check.ServerToTest, own *url.URL, file string) check.ServerToTest {
 			tcp.UseResolverFor(own.Hostname())
 			s.Variable, s.URL, s.OtherServer, s.Intended = file, own, check.CauseConfiguration, similarETrustedURL(own)
 			if s.Cause == check.CauseAPI {
@@ -56,13 +56,13 @@ func (i invocation) checkConfigFrom(c config.Config) (_ check.Config, warnings [
 		CustomAudience: !isDefaultValue("ETRUSTED_AUDIENCE", c.Audience),
 		Scopes:         c.Scopes,
 		Accounts:       accounts,
-		Files:          slices.DeleteFunc(append(files, keyFiles...), func(file check.TestedFile) bool { return file.Path == "" }),
+		Files:          slices.DeleteFunc(append(files, keyFiles...), func(file check.FileToTest) bool { return file.Path == "" }),
 		OtherReaders:   harden.OtherReaders,
 		UserAgent:      "etrusted-broker/" + version,
 		AppURL:         app.url(),
 		Curl:           curlExample(c, app, accounts, reading.Callers),
 	}
-	for _, s := range []*check.TestedServer{&checkConfig.Login, &checkConfig.API} {
+	for _, s := range []*check.ServerToTest{&checkConfig.Login, &checkConfig.API} {
 		if s.OtherServer = check.CauseNetwork; !isDefaultValue(s.Variable, s.URL.String()) {
 			s.OtherServer, s.Intended = check.CauseConfiguration, similarETrustedURL(s.URL)
 		}
@@ -92,7 +92,7 @@ func similarETrustedURL(u *url.URL) string {
 }
 
 // accountsToCheck returns all accounts, the default account first, and a warning for each that cannot be used.
-func accountsToCheck(c config.Config) (all []check.TestedAccount, skippedWarnings []string, err error) {
+func accountsToCheck(c config.Config) (all []check.AccountToTest, skippedWarnings []string, err error) {
 	accounts, err := tokensource.NewAccounts(tokensource.AccountsConfig{
 		Default:   c.DefaultCredentials(),
 		Dir:       c.AccountsDir,
@@ -104,20 +104,20 @@ func accountsToCheck(c config.Config) (all []check.TestedAccount, skippedWarning
 	}
 	for _, snapshot := range accounts.Snapshots() {
 		source, _ := accounts.Source(snapshot.Account) // no account is removed before Run is called
-		all = append(all, check.TestedAccount{Name: snapshot.Account, Credentials: source.CredentialSource()})
+		all = append(all, check.AccountToTest{Name: snapshot.Account, Credentials: source.CredentialSource()})
 	}
 	return all, skippedWarnings, nil
 }
 
-// examineCallers returns the callers with what is wrong with their files, and the files that contain their keys.
-func examineCallers(c config.Config) (reading callers.Reading, keyFiles []check.TestedFile, _ error) {
+// readCallersAndKeyFiles returns the callers with what is wrong with their files, and the files that contain their keys.
+func readCallersAndKeyFiles(c config.Config) (reading callers.Reading, keyFiles []check.FileToTest, _ error) {
 	if c.CallersDir == "" {
 		return reading, nil, nil
 	}
 	directory, reading, err := server.OpenCallers(c)
 	for _, caller := range reading.Callers {
 		if caller.Keys != nil {
-			keyFiles = append(keyFiles, check.TestedFile{Path: directory.KeyFile(caller.Name), Secret: true})
+			keyFiles = append(keyFiles, check.FileToTest{Path: directory.KeyFile(caller.Name), Secret: true})
 		}
 	}
 	return reading, keyFiles, err

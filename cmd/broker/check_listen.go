@@ -25,8 +25,8 @@ import (
 	"etrusted-broker/proxy/access"
 )
 
-// listenAddress is an address that the broker listens on.
-type listenAddress struct {
+// listenerTarget is an address that the broker listens on.
+type listenerTarget struct {
 	name, variable   string
 	configured       string
 	display          string // configured, or variable if the value may be a misplaced secret
@@ -34,24 +34,24 @@ type listenAddress struct {
 	tls              bool
 	needsClientCert  bool
 	// identify describes the program that listens there, as it continues "in use by", and reports whether it is a broker.
-	identify func(context.Context, listenAddress) (inUseBy string, isBroker bool)
+	identify func(context.Context, listenerTarget) (inUseBy string, isBroker bool)
 }
 
-func appListener(c config.Config) listenAddress {
-	l := newListenAddress("app's listener", "BROKER_LISTEN", c.Listen)
+func appListener(c config.Config) listenerTarget {
+	l := newListenerTarget("app's listener", "BROKER_LISTEN", c.Listen)
 	l.tls, l.needsClientCert, l.identify = c.TLSCertFile != "", c.TLSClientCAFile != "", identifyAppListener
 	return l
 }
 
-func adminListener(c config.Config) listenAddress {
-	l := newListenAddress("admin listener", "BROKER_ADMIN_LISTEN", c.AdminListen)
+func adminListener(c config.Config) listenerTarget {
+	l := newListenerTarget("admin listener", "BROKER_ADMIN_LISTEN", c.AdminListen)
 	l.identify = identifyAdminListener
 	return l
 }
 
-// newListenAddress returns how to connect to a listener. address must be valid, or empty if the listener is turned off.
-func newListenAddress(name, variable, address string) listenAddress {
-	l := listenAddress{name: name, variable: variable, configured: address, display: address}
+// newListenerTarget returns how to connect to a listener. address must be valid, or empty if the listener is turned off.
+func newListenerTarget(name, variable, address string) listenerTarget {
+	l := listenerTarget{name: name, variable: variable, configured: address, display: address}
 	if !config.IsListenAddressSafeToShow(address) {
 		l.display = variable // the host may be a secret in the wrong place
 	}
@@ -67,7 +67,7 @@ func newListenAddress(name, variable, address string) listenAddress {
 }
 
 // url is the address for apps; empty for a system-chosen port, all interfaces, or TLS, which needs a name from the certificate.
-func (l listenAddress) url() string {
+func (l listenerTarget) url() string {
 	switch {
 	case l.tls || l.address == "" || !strings.HasSuffix(l.display, l.address):
 		return ""
@@ -79,7 +79,7 @@ func (l listenAddress) url() string {
 }
 
 // curlExample returns a command that uses the address for apps; empty if that is not known.
-func curlExample(c config.Config, l listenAddress, accounts []check.TestedAccount, callers []*access.Caller) string {
+func curlExample(c config.Config, l listenerTarget, accounts []check.AccountToTest, callers []*access.Caller) string {
 	base := l.url()
 	if base == "" || len(accounts) == 0 {
 		return ""
@@ -96,7 +96,7 @@ func curlExample(c config.Config, l listenAddress, accounts []check.TestedAccoun
 
 // step returns the step that checks whether the address is free, or in use by a broker. other is another listener of the
 // same broker, or nil.
-func (l listenAddress) step(other *listenAddress) check.ExtraStep {
+func (l listenerTarget) step(other *listenerTarget) check.ExtraStep {
 	return check.ExtraStep{Name: l.name, Target: l.display, Run: func(ctx context.Context) check.Step {
 		switch {
 		case l.configured == "":
@@ -142,7 +142,7 @@ func listenerLookupHint() string {
 }
 
 // tryListen reports whether a program may be listening, and the error of 'broker serve'. It leaves no trace.
-func (l listenAddress) tryListen(ctx context.Context) (mayBeTaken bool, err error) {
+func (l listenerTarget) tryListen(ctx context.Context) (mayBeTaken bool, err error) {
 	if l.network == "unix" {
 		// Listening there for a moment could leave a file behind. If the broker could not listen, the listener may still be a
 		// socket that systemd created, or a broker of another user.
@@ -165,7 +165,7 @@ func (l listenAddress) tryListen(ctx context.Context) (mayBeTaken bool, err erro
 }
 
 // identifyAppListener identifies a broker by its response to a request for an unknown account.
-func identifyAppListener(ctx context.Context, l listenAddress) (inUseBy string, isBroker bool) {
+func identifyAppListener(ctx context.Context, l listenerTarget) (inUseBy string, isBroker bool) {
 	_, header, body, err := l.get(ctx, server.UncountedCheckPath, 64<<10)
 	var alert *net.OpError
 	switch {
@@ -185,7 +185,7 @@ func identifyAppListener(ctx context.Context, l listenAddress) (inUseBy string, 
 	return "another program that speaks HTTP, or by another listener of a broker", false
 }
 
-func identifyAdminListener(ctx context.Context, l listenAddress) (inUseBy string, isBroker bool) {
+func identifyAdminListener(ctx context.Context, l listenerTarget) (inUseBy string, isBroker bool) {
 	status, err := readStatus(ctx, l)
 	if err != nil {
 		inUseBy, _ = identifyAppListener(ctx, l)
@@ -200,7 +200,7 @@ func identifyAdminListener(ctx context.Context, l listenAddress) (inUseBy string
 }
 
 // get sends a request, without anything secret, to the program that listens on the address. It reads so much of the response.
-func (l listenAddress) get(ctx context.Context, path string, limit int64) (code int, header http.Header, body []byte, err error) {
+func (l listenerTarget) get(ctx context.Context, path string, limit int64) (code int, header http.Header, body []byte, err error) {
 	response, err := l.roundTrip(ctx, path)
 	if err != nil {
 		return 0, nil, nil, err
@@ -211,7 +211,7 @@ func (l listenAddress) get(ctx context.Context, path string, limit int64) (code 
 }
 
 // roundTrip is get for a caller that reads and closes the body itself. The Host is localhost, which every broker allows.
-func (l listenAddress) roundTrip(ctx context.Context, path string) (*http.Response, error) {
+func (l listenerTarget) roundTrip(ctx context.Context, path string) (*http.Response, error) {
 	transport := &http.Transport{ // without a proxy: the program runs on this machine
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

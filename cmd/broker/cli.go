@@ -70,13 +70,13 @@ func run(ctx context.Context, program string, args, environ []string, stdout, st
 	all := commands()
 	known := slices.IndexFunc(all, func(c command) bool { return c.name == name })
 	switch {
-	case isHelp(name), name == "help":
+	case isHelpFlag(name), name == "help":
 		printUsage(stdout, program)
 		return exitOK
 	case known < 0:
 		printLine(stderr, "%[1]s: there is no command %[2]q; '%[1]s -h' lists them", program, name)
 		return exitUsageOrConfig
-	case !all[known].hasFlags && len(args) > 0 && isHelp(args[0]):
+	case !all[known].hasFlags && len(args) > 0 && isHelpFlag(args[0]):
 		printUsage(stdout, program)
 		return exitOK
 	}

@@ -73,7 +73,7 @@ func exampleRequests(curl, url string) string {
 
 func (i invocation) printIntroduction(c config.Config, fake string, l server.Listeners) {
 	usage := server.ConnectionInfoWithoutKey(c, l.App[0])
-	callers, _, _ := examineCallers(c) // the broker has started with them
+	callers, _, _ := readCallersAndKeyFiles(c) // the broker has started with them
 	curl := usage.Curl + server.CurlAccessKeyOption(c, callers.Callers)
 	printLine(i.stdout, `
 The broker is running in front of a fake eTrusted with sample data.

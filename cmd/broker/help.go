@@ -11,7 +11,7 @@ import (
 	"etrusted-broker/internal/printable"
 )
 
-func isHelp(arg string) bool {
+func isHelpFlag(arg string) bool {
 	return arg == "-h" || arg == "-help" || arg == "--help"
 }
 

@@ -91,7 +91,7 @@ func reachableHost(host string) string {
 func probeAdmin(ctx context.Context, address, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	response, err := listenAddress{network: "tcp", address: address}.roundTrip(ctx, path)
+	response, err := listenerTarget{network: "tcp", address: address}.roundTrip(ctx, path)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return context.Canceled

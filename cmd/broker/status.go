@@ -46,7 +46,7 @@ func (i invocation) runningStatus(ctx context.Context) (status brokerStatus, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	status, err = readStatus(ctx, listenAddress{network: "tcp", address: address})
+	status, err = readStatus(ctx, listenerTarget{network: "tcp", address: address})
 	switch {
 	case errors.Is(err, errNotBrokerOfThisVersion):
 		err = fmt.Errorf("%s %w", address, err)
@@ -75,7 +75,7 @@ type brokerStatus struct {
 var errNotBrokerOfThisVersion = errors.New("is in use by another program, or by a broker of another version")
 
 // readStatus reads the status from a broker's admin listener. Its error is errNotBrokerOfThisVersion if another program responds.
-func readStatus(ctx context.Context, l listenAddress) (status brokerStatus, err error) {
+func readStatus(ctx context.Context, l listenerTarget) (status brokerStatus, err error) {
 	// An account takes up to 15 kB, with a token request in each minute of the last hour, so this is enough for a thousand.
 	const maxStatus = 16 << 20
 	code, _, body, err := l.get(ctx, "/status.json", maxStatus)

@@ -52,8 +52,8 @@ type Account struct {
 	// LastError is why the last token request failed; absent if it succeeded.
 	LastError *TokenProblem `json:"last_error,omitempty"`
 	// UnusedCredentials says why changed credentials are not used; present only in the state AccountReloadFailing.
-	UnusedCredentials *TokenProblem `json:"unused_credentials,omitempty"`
-	Requests          RequestCounts `json:"requests"`
+	UnusedCredentials *TokenProblem         `json:"unused_credentials,omitempty"`
+	Requests          RequestCountsByWindow `json:"requests"`
 }
 
 // SharedToken is this broker's view of a token that it shares with others.

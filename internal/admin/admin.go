@@ -26,7 +26,7 @@ type Config struct {
 	// Operations counts what apps use of the API, InAllowList reports whether the allow list has an operation, and AllowMode is
 	// the value of BROKER_ALLOW_MODE.
 	Operations  *operations.Counts
-	InAllowList func(operations.Operation) bool
+	InAllowList func(operations.UsedOperation) bool
 	AllowMode   string
 	// Draining reports whether the broker is shutting down.
 	Draining func() bool
@@ -61,7 +61,7 @@ type Setting struct {
 type Handler struct {
 	config   Config
 	mux      http.ServeMux
-	history  history
+	history  countsAndStatesHistory
 	failures recentFailedRequests
 }
 

@@ -45,7 +45,7 @@ func config(snapshots ...tokensource.Snapshot) admin.Config {
 		ConnectionInfo: func() (none admin.ConnectionInfo) { return none },
 
 		Operations:  new(operations.Counts),
-		InAllowList: func(operations.Operation) bool { return true },
+		InAllowList: func(operations.UsedOperation) bool { return true },
 		AllowMode:   "enforce",
 	}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // sentToAPI returns the number of requests that were sent to the API: those without a token were not.
-func sentToAPI(counts metrics.Counts) uint64 { return counts[metrics.CountUpstreamRequests] }
+func sentToAPI(counts metrics.Counts) uint64 { return counts[metrics.CountRequestsSentUpstream] }
 
 // codeAPIErrors is the code of an API that does not work.
 const codeAPIErrors = "api-errors"

@@ -54,7 +54,7 @@ func diagnose(status Status, t traffic) Diagnosis {
 			Advice: "Create a directory NAME with client_id and client_secret in ETRUSTED_ACCOUNTS_DIR, or set ETRUSTED_CLIENT_ID and ETRUSTED_CLIENT_SECRET and restart the broker.",
 		}
 	}
-	problems := slices.Concat(diagnoseTokens(status), t.diagnoseAPI(status.Failures), t.diagnoseRefusals(status.Failures),
+	problems := slices.Concat(diagnoseWorstTokenProblem(status), t.diagnoseAPI(status.Failures), t.diagnoseRefusals(status.Failures),
 		diagnoseCallers(status.CallerProblems), status.TokenStore.diagnose())
 	if len(problems) == 0 {
 		return Diagnosis{State: BrokerWorking, Cause: CauseNone, Summary: "Everything works.", Advice: "There is nothing to do."}
@@ -84,9 +84,9 @@ func (a Account) severity() int {
 	return severity
 }
 
-// diagnoseTokens describes the worst problem of the tokens. That of a default account without a token always wins, because that is
+// diagnoseWorstTokenProblem describes the worst problem of the tokens. That of a default account without a token always wins, because that is
 // why the broker is not ready.
-func diagnoseTokens(status Status) []Diagnosis {
+func diagnoseWorstTokenProblem(status Status) []Diagnosis {
 	affected := slices.DeleteFunc(slices.Clone(status.Accounts), func(a Account) bool { return !a.NeedsAttention })
 	switch {
 	case len(affected) == 0 && status.Ready:

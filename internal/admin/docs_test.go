@@ -51,7 +51,7 @@ func TestDocsNameEveryField(t *testing.T) {
 			}
 		}
 	}
-	for heading, described := range map[string]reflect.Type{"requests": reflect.TypeFor[admin.RequestCounts](), "components": reflect.TypeFor[admin.Components]()} {
+	for heading, described := range map[string]reflect.Type{"requests": reflect.TypeFor[admin.RequestCountsByWindow](), "components": reflect.TypeFor[admin.Components]()} {
 		wantWords(t, parts[heading].text, jsonNames(described))
 	}
 	wantWords(t, parts["The broker"].text, admin.BrokerStates)
@@ -69,7 +69,7 @@ func TestDocumentedHasEveryType(t *testing.T) {
 		case reflect.Pointer, reflect.Slice, reflect.Map:
 			look(at.Elem())
 		case reflect.Struct:
-			known := at == reflect.TypeFor[time.Time]() || at == reflect.TypeFor[admin.RequestCounts]() || at == reflect.TypeFor[admin.Components]() || at == reflect.TypeFor[admin.Diagnosis]()
+			known := at == reflect.TypeFor[time.Time]() || at == reflect.TypeFor[admin.RequestCountsByWindow]() || at == reflect.TypeFor[admin.Components]() || at == reflect.TypeFor[admin.Diagnosis]()
 			for _, described := range documented {
 				known = known || at == described
 			}

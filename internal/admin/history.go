@@ -17,8 +17,8 @@ const (
 	maxSamples = int(5*time.Minute/sampleInterval) + 2
 )
 
-// history remembers earlier values of the counters and states. Its memory is bounded for each account.
-type history struct {
+// countsAndStatesHistory remembers earlier values of the counters and states. Its memory is bounded for each account.
+type countsAndStatesHistory struct {
 	mu        sync.Mutex
 	samples   []countsSample             // oldest first
 	traffic   []TrafficMinute            // of the last hour, oldest first
@@ -40,8 +40,8 @@ type countsSample struct {
 	counts map[string]metrics.Counts
 }
 
-func newHistory(now time.Time) history {
-	return history{
+func newHistory(now time.Time) countsAndStatesHistory {
+	return countsAndStatesHistory{
 		samples:   []countsSample{{at: now}},
 		refreshes: map[string][]RefreshMinute{},
 		states:    map[stateKey]stateSince{},
@@ -49,7 +49,7 @@ func newHistory(now time.Time) history {
 }
 
 // sample records the current counts, and forgets accounts that are not among them.
-func (h *history) sample(now time.Time, counts map[string]metrics.Counts) {
+func (h *countsAndStatesHistory) sample(now time.Time, counts map[string]metrics.Counts) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.countTraffic(periodSince(h.samples[len(h.samples)-1], now, counts).counts[allAccounts], now)
@@ -64,7 +64,7 @@ func (h *history) sample(now time.Time, counts map[string]metrics.Counts) {
 }
 
 // before returns the latest sample that is at least window old, or else the first one.
-func (h *history) before(now time.Time, window time.Duration) countsSample {
+func (h *countsAndStatesHistory) before(now time.Time, window time.Duration) countsSample {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	from := h.samples[0]
@@ -77,7 +77,7 @@ func (h *history) before(now time.Time, window time.Duration) countsSample {
 }
 
 // since returns when it was first noticed that something has its current state.
-func (h *history) since(key stateKey, state string, now time.Time) time.Time {
+func (h *countsAndStatesHistory) since(key stateKey, state string, now time.Time) time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.states[key].state != state {
@@ -94,7 +94,7 @@ type TrafficMinute struct {
 }
 
 // countTraffic adds what was counted since the last sample to the minute in which most of it was counted.
-func (h *history) countTraffic(counts metrics.Counts, now time.Time) {
+func (h *countsAndStatesHistory) countTraffic(counts metrics.Counts, now time.Time) {
 	start := now.Add(-sampleInterval / 2).UTC().Truncate(time.Minute)
 	if n := len(h.traffic); n == 0 || !h.traffic[n-1].Start.Equal(start) {
 		h.traffic = append(h.traffic, TrafficMinute{Start: start})
@@ -106,7 +106,7 @@ func (h *history) countTraffic(counts metrics.Counts, now time.Time) {
 }
 
 // trafficOfLastHour returns the last minutes with a sample, oldest first.
-func (h *history) trafficOfLastHour() []TrafficMinute {
+func (h *countsAndStatesHistory) trafficOfLastHour() []TrafficMinute {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return append([]TrafficMinute{}, h.traffic...)
@@ -124,7 +124,7 @@ type RefreshMinute struct {
 }
 
 // recordRefresh counts a token request in the minute in which it ended.
-func (h *history) recordRefresh(event tokensource.RefreshEvent, now time.Time) {
+func (h *countsAndStatesHistory) recordRefresh(event tokensource.RefreshEvent, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	minutes := lastHour(h.refreshes[event.Account], now)
@@ -157,7 +157,7 @@ func lastHour(minutes []RefreshMinute, now time.Time) []RefreshMinute {
 }
 
 // refreshesOf returns an account's minutes of the last hour, oldest first.
-func (h *history) refreshesOf(account string, now time.Time) []RefreshMinute {
+func (h *countsAndStatesHistory) refreshesOf(account string, now time.Time) []RefreshMinute {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return lastHour(h.refreshes[account], now)

@@ -56,7 +56,7 @@ func (h *Handler) operations() ([]Operation, SuggestedAllowList) {
 	if len(counted) > 0 {
 		list.Line = "BROKER_ALLOW=" + strings.Join(operations.AllowPatterns(counted), ", ")
 	}
-	all, byCaller := []Operation{}, map[string][]operations.Operation{}
+	all, byCaller := []Operation{}, map[string][]operations.UsedOperation{}
 	for _, one := range counted {
 		all = append(all, Operation{one.Caller, one.Method, one.Path, one.Count, one.LastUsed.UTC(), h.config.InAllowList(one)})
 		byCaller[one.Caller] = append(byCaller[one.Caller], one)

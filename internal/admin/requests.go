@@ -7,8 +7,8 @@ import (
 	"etrusted-broker/metrics"
 )
 
-// RequestCounts has the counts of completed requests.
-type RequestCounts struct {
+// RequestCountsByWindow has the counts of completed requests.
+type RequestCountsByWindow struct {
 	LastMinute      WindowCounts `json:"last_minute"`
 	LastFiveMinutes WindowCounts `json:"last_five_minutes"`
 	Total           WindowCounts `json:"total"` // since the start
@@ -64,8 +64,8 @@ func (h *Handler) recentTraffic(now time.Time) traffic {
 	}
 }
 
-func (t traffic) of(account string) RequestCounts {
-	return RequestCounts{t.minute.window(account), t.fiveMinutes.window(account), t.total.window(account)}
+func (t traffic) of(account string) RequestCountsByWindow {
+	return RequestCountsByWindow{t.minute.window(account), t.fiveMinutes.window(account), t.total.window(account)}
 }
 
 func (p periodCounts) window(account string) WindowCounts {
@@ -80,7 +80,7 @@ func (p periodCounts) window(account string) WindowCounts {
 		ServerError:  counts[metrics.CountServerError],
 		ClientClosed: counts[metrics.CountClientClosed],
 		Local:        counts[metrics.CountLocal],
-		APISeconds:   roundedRatio(float64(counts[metrics.CountUpstreamNanoseconds])/1e9, float64(counts[metrics.CountUpstreamRequests]), 6),
+		APISeconds:   roundedRatio(float64(counts[metrics.CountUpstreamNanoseconds])/1e9, float64(counts[metrics.CountRequestsSentUpstream]), 6),
 	}
 }
 

@@ -31,8 +31,8 @@ type Status struct {
 	// Accounts lists the default account first, then the others by name.
 	Accounts []Account `json:"accounts"`
 	// Requests has those of all accounts, and those that were refused before an account was known.
-	Requests         RequestCounts `json:"requests"`
-	RequestsInFlight int64         `json:"requests_in_flight"`
+	Requests         RequestCountsByWindow `json:"requests"`
+	RequestsInFlight int64                 `json:"requests_in_flight"`
 	// Traffic has the minutes of the last hour, oldest first.
 	Traffic []TrafficMinute `json:"traffic"`
 	// Replays counts retries after a 401 by outcome, for all accounts. Denied counts refused requests by reason, and DeniedDryRun

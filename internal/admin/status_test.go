@@ -46,7 +46,7 @@ func eventful(t *testing.T) *admin.Handler {
 		return admin.ConnectionInfo{API: "https://api.example", URL: "http://localhost:8080", Curl: "curl --cacert ca.crt"}
 	}
 	c.Settings = []admin.Setting{{Name: "ETRUSTED_CLIENT_SECRET", Value: "(set, 36 bytes)", Source: "environment", Meaning: "the Client Secret"}}
-	c.InAllowList = func(one operations.Operation) bool { return one.Method == "GET" }
+	c.InAllowList = func(one operations.UsedOperation) bool { return one.Method == "GET" }
 	c.AllowMode = "warn"
 	c.Operations.Add("", "GET", "/reviews/rev-1", now)
 	c.Operations.Add("", "GET", "/reviews/rev-2", now)
@@ -142,7 +142,7 @@ func TestRequestsOfAllAccounts(t *testing.T) {
 		all := admin.WindowCounts{SpanSeconds: 45, PerSecond: 2, All: 90, Success: 30, ClientError: 30, ServerError: 30, Local: 30, APISeconds: 0.2}
 		total := all
 		total.SpanSeconds, total.PerSecond = 3645, 0.025
-		if want := (admin.RequestCounts{LastMinute: all, LastFiveMinutes: all, Total: total}); status.Requests != want {
+		if want := (admin.RequestCountsByWindow{LastMinute: all, LastFiveMinutes: all, Total: total}); status.Requests != want {
 			t.Errorf("all: got %+v\nwant %+v", status.Requests, want)
 		}
 		at := admin.WindowCounts{SpanSeconds: 45, PerSecond: 0.667, All: 30, ServerError: 30, APISeconds: 0.3}

@@ -80,7 +80,7 @@ func (a AcceptedCredentials) parseKeys(lines []string) (parsedKeys, error) {
 	return parsedKeys{access.NewKeys(lines...), hasShort}, nil
 }
 
-func parseAllow(lines []string) (*access.AllowList, error) {
+func parseAllow(lines []string) (*access.RequestAllowList, error) {
 	patterns, err := splitAtCommas(lines)
 	if err != nil {
 		return nil, err

@@ -19,7 +19,7 @@ const keyFile = "key"
 // callerSettings are what the files of a caller say.
 type callerSettings struct {
 	credentials
-	allow    optionalFileContent[*access.AllowList]
+	allow    optionalFileContent[*access.RequestAllowList]
 	accounts optionalFileContent[[]string]
 	expires  optionalFileContent[time.Time]
 	refused  bool // a file is invalid, and never was valid; or nothing was read yet

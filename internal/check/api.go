@@ -19,7 +19,7 @@ const maxChannelsBody = 4 << 20
 
 // checkChannels sends the one harmless request, and describes the response. It follows no redirect, which would send the token
 // to another host. Of the response, only the status is ever shown.
-func (c *checker) checkChannels(ctx context.Context, account TestedAccount, authorization string, report *AccountReport) {
+func (c *checker) checkChannels(ctx context.Context, account AccountToTest, authorization string, report *AccountReport) {
 	target := &url.URL{Scheme: c.api.URL.Scheme, Host: c.api.URL.Host, Path: "/channels"} // the API's own URL has no path
 	step := Step{Name: "GET /channels", Account: account.Name, Target: target.String()}
 	if authorization == "" {

@@ -22,9 +22,9 @@ type Config struct {
 	Configuration Step
 	Began         time.Time
 	// Login and API are the servers that the broker uses.
-	Login, API TestedServer
+	Login, API ServerToTest
 	// OwnServer returns the server that an account has in place of general. It is required if a file contains its own URL of one.
-	OwnServer func(general TestedServer, own *url.URL, file string) TestedServer
+	OwnServer func(general ServerToTest, own *url.URL, file string) ServerToTest
 	// Proxy returns the proxy of a request to them: http.ProxyFromEnvironment.
 	Proxy func(*http.Request) (*url.URL, error)
 	// Audience and Scopes are for token requests, unless an account has its own. CustomAudience: Audience is not the default.
@@ -32,9 +32,9 @@ type Config struct {
 	CustomAudience bool
 	Scopes         []string
 	// Accounts are tested with one token request each.
-	Accounts []TestedAccount
+	Accounts []AccountToTest
 	// Files are those that the broker reads.
-	Files []TestedFile
+	Files []FileToTest
 	// OtherReaders returns who besides the broker can read a file, and the command that prevents it; empty if no others can.
 	OtherReaders func(path string) (readers, repair string)
 	// ExtraSteps run at the end.
@@ -49,8 +49,8 @@ type Config struct {
 	OnStep func(Step)
 }
 
-// TestedServer is one that the broker sends requests to.
-type TestedServer struct {
+// ServerToTest is one that the broker sends requests to.
+type ServerToTest struct {
 	Name     string // in the output: "login server"
 	Variable string // contains the URL
 	URL      *url.URL
@@ -63,8 +63,8 @@ type TestedServer struct {
 	Cause, OtherServer Cause
 }
 
-// TestedAccount is a named pair of credentials.
-type TestedAccount struct {
+// AccountToTest is a named pair of credentials.
+type AccountToTest struct {
 	Name        string
 	Credentials tokensource.CredentialSource
 }
@@ -133,7 +133,7 @@ func (c *checker) checkServers(ctx context.Context) {
 }
 
 // selectServers sets the servers for the steps of an account. Each server's connection is tested once.
-func (c *checker) selectServers(account TestedAccount) {
+func (c *checker) selectServers(account AccountToTest) {
 	login, api, own := c.Login, c.API, c.sets[account.Name].Environment
 	if at, err := url.Parse(own.TokenURL); err == nil && own.TokenURL != "" {
 		login = c.OwnServer(login, at, filepath.Join(account.Credentials.EnvironmentDir, "token_url"))

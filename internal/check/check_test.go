@@ -92,7 +92,7 @@ func TestAsksWrongServerOnce(t *testing.T) {
 	server.SetAPIFault(fakeetrusted.Answer(200, "text/html", "<p>"))
 	config := eTrusted(t, server)
 	config.API.OtherServer = CauseNetwork
-	config.Accounts = append(config.Accounts, TestedAccount{"b", config.Accounts[0].Credentials})
+	config.Accounts = append(config.Accounts, AccountToTest{"b", config.Accounts[0].Credentials})
 	_, text := runCheck(t, config)
 	if n := len(server.APIRequests()); n != 1 || !strings.Contains(text, "skipped GET /channels of b: ") {
 		t.Errorf("got %d requests, want 1, and the second account skipped:\n%s", n, text)
@@ -116,7 +116,7 @@ func TestTestsConnectionsWithoutCredentials(t *testing.T) {
 		}
 	})
 	port := serve(t, ahead)
-	for name, accounts := range map[string][]TestedAccount{
+	for name, accounts := range map[string][]AccountToTest{
 		"no account":      nil,
 		"unreadable file": {{"default", tokensource.CredentialSource{ID: tokensource.CredentialFieldSource{Name: "ID", File: "/nosuch/id"}}}},
 	} {

@@ -116,7 +116,7 @@ func TestWithholdsTokens(t *testing.T) {
 	t.Parallel()
 	c := &checker{Config: eTrusted(t, fakeetrusted.New(fakeetrusted.Options{})), probes: map[string]*serverProbe{}}
 	c.login = c.probeFor(c.Login)
-	c.describeToken(TestedAccount{}, tokensource.CredentialsAndEnvironment{}, "CANARYtoken", &AccountReport{})
+	c.describeToken(AccountToTest{}, tokensource.CredentialsAndEnvironment{}, "CANARYtoken", &AccountReport{})
 	if got := c.redact.sanitizeNames([]string{"x-canary-TOKEN"})[0]; got != withheld {
 		t.Errorf("got %q, want %q", got, withheld)
 	}

@@ -234,7 +234,7 @@ func TestDescribesUntrustedCertificates(t *testing.T) {
 func TestCertificateFromTheFutureIsCausedByClock(t *testing.T) {
 	t.Parallel()
 	cert := &x509.Certificate{NotBefore: time.Now().Add(time.Hour), NotAfter: time.Now().Add(2 * time.Hour)}
-	p := &serverProbe{TestedServer: TestedServer{URL: parse(t, "https://api.example"), Cause: CauseAPI}, checker: &checker{}}
+	p := &serverProbe{ServerToTest: ServerToTest{URL: parse(t, "https://api.example"), Cause: CauseAPI}, checker: &checker{}}
 	if got := p.tlsFailure(x509.CertificateInvalidError{Cert: cert, Reason: x509.Expired}); got.Cause != CauseMachine {
 		t.Errorf("got %+v, want the cause %s", got, CauseMachine)
 	}

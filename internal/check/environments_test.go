@@ -13,7 +13,7 @@ import (
 )
 
 // accountIn writes the files of an account with its own servers.
-func accountIn(t *testing.T, name string, files map[string]string) TestedAccount {
+func accountIn(t *testing.T, name string, files map[string]string) AccountToTest {
 	t.Helper()
 	dir := t.TempDir()
 	for file, text := range files {
@@ -25,7 +25,7 @@ func accountIn(t *testing.T, name string, files map[string]string) TestedAccount
 		path := filepath.Join(dir, file)
 		return tokensource.CredentialFieldSource{Name: path, File: path}
 	}
-	return TestedAccount{name, tokensource.CredentialSource{ID: field("client_id"), Secret: field("client_secret"), EnvironmentDir: dir}}
+	return AccountToTest{name, tokensource.CredentialSource{ID: field("client_id"), Secret: field("client_secret"), EnvironmentDir: dir}}
 }
 
 // Each account is tested at its own servers, which the steps name, and each server's connection once. No server gets another's
@@ -36,12 +36,12 @@ func TestChecksServersOfAccounts(t *testing.T) {
 	qa := fakeetrusted.New(fakeetrusted.Options{ClientID: "qa__id", ClientSecret: "qa secret", Audience: "qa"})
 	config := eTrusted(t, production)
 	at := "http://127.0.0.1:" + serve(t, qa)
-	config.OwnServer = func(general TestedServer, own *url.URL, file string) TestedServer {
+	config.OwnServer = func(general ServerToTest, own *url.URL, file string) ServerToTest {
 		general.URL, general.Variable, general.Transport = own, file, &http.Transport{}
 		return general
 	}
 	files := map[string]string{"client_id": "qa__id", "client_secret": "qa secret", "api_url": at, "token_url": at + "/oauth/token", "audience": "qa"}
-	own := []TestedAccount{accountIn(t, "qa-1", files), accountIn(t, "qa-2", files)}
+	own := []AccountToTest{accountIn(t, "qa-1", files), accountIn(t, "qa-2", files)}
 	config.Accounts = append(config.Accounts, own...)
 	report, text := runCheck(t, config)
 	host := strings.TrimPrefix(at, "http://")
@@ -69,7 +69,7 @@ func TestChecksServersOfAccounts(t *testing.T) {
 
 	// A malformed file is a problem of the files, and nothing is sent.
 	before := qa.TokenRequestCount()
-	config.Accounts = []TestedAccount{accountIn(t, "qa-3", map[string]string{"client_id": "qa__id", "client_secret": "qa secret", "token_url": "x"})}
+	config.Accounts = []AccountToTest{accountIn(t, "qa-3", map[string]string{"client_id": "qa__id", "client_secret": "qa secret", "token_url": "x"})}
 	mustFail(t, config, "files", "token_url must be a URL that starts with https://", CauseConfiguration)
 	if last := production.TokenRequests()[production.TokenRequestCount()-1]; last.Method != http.MethodGet || qa.TokenRequestCount() != before {
 		t.Errorf("got %+v, want only a request without credentials for the connection", last)

@@ -86,7 +86,7 @@ func (p *serverProbe) proxyFailure(err error, isTimeout bool) Step {
 }
 
 // blameMistypedURL returns a failed step with a probable typing error in the server's URL as its first cause.
-func (s TestedServer) blameMistypedURL(step Step) Step {
+func (s ServerToTest) blameMistypedURL(step Step) Step {
 	isServers := step.Cause == CauseConfiguration || step.Cause == CauseNetwork || step.Cause == s.Cause
 	if s.Intended != "" && isServers {
 		step.Text = s.Variable + " is probably mistyped: " + step.Text

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// TestedFile is one that the broker reads.
-type TestedFile struct {
+// FileToTest is one that the broker reads.
+type FileToTest struct {
 	Path   string
 	Secret bool // should not be world-readable
 }

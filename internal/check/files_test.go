@@ -70,7 +70,7 @@ func TestUnusableFileKeepsWarnings(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := eTrusted(t, fakeetrusted.New(fakeetrusted.Options{}))
-	config.Files = []TestedFile{{Path: filepath.Join(dir, "missing")}, {Path: readable, Secret: true}}
+	config.Files = []FileToTest{{Path: filepath.Join(dir, "missing")}, {Path: readable, Secret: true}}
 	config.OtherReaders = func(string) (readers, repair string) { return "every user", "chmod" }
 	printed := mustFail(t, config, "files", "missing does not exist", CauseConfiguration)
 	if warning := readable + " is readable for others on this machine, every user: run chmod"; !strings.Contains(printed, warning) {

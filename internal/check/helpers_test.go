@@ -33,11 +33,11 @@ func eTrusted(t *testing.T, server *fakeetrusted.Server) Config {
 	port := serve(t, server)
 	return Config{
 		Configuration: Passed("settings are valid"),
-		Login:         TestedServer{Name: "login server", Variable: "TOKEN_URL", URL: parse(t, "http://login.example:"+port+"/oauth/token"), Transport: &http.Transport{DialContext: resolvingDialer(t, hosts).DialContext}, Cause: CauseLoginServer, OtherServer: CauseConfiguration},
-		API:           TestedServer{Name: "API", Variable: "API_URL", URL: parse(t, "http://api.example:"+port), Transport: &http.Transport{DialContext: resolvingDialer(t, hosts).DialContext}, Cause: CauseAPI, OtherServer: CauseConfiguration},
+		Login:         ServerToTest{Name: "login server", Variable: "TOKEN_URL", URL: parse(t, "http://login.example:"+port+"/oauth/token"), Transport: &http.Transport{DialContext: resolvingDialer(t, hosts).DialContext}, Cause: CauseLoginServer, OtherServer: CauseConfiguration},
+		API:           ServerToTest{Name: "API", Variable: "API_URL", URL: parse(t, "http://api.example:"+port), Transport: &http.Transport{DialContext: resolvingDialer(t, hosts).DialContext}, Cause: CauseAPI, OtherServer: CauseConfiguration},
 		Proxy:         func(*http.Request) (*url.URL, error) { return nil, nil },
 		Audience:      "https://api.etrusted.com",
-		Accounts: []TestedAccount{{"default", tokensource.CredentialSource{
+		Accounts: []AccountToTest{{"default", tokensource.CredentialSource{
 			ID:     tokensource.CredentialFieldSource{Name: "ID", Value: tokensource.NewSecret(fakeetrusted.DefaultClientID)},
 			Secret: tokensource.CredentialFieldSource{Name: "SECRET", Value: tokensource.NewSecret(fakeetrusted.DefaultClientSecret)},
 		}}},

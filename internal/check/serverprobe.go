@@ -25,7 +25,7 @@ const (
 
 // serverProbe sends requests to a server. The first reports the steps of its connection: DNS and TCP are those of a proxy, if any.
 type serverProbe struct {
-	TestedServer
+	ServerToTest
 	*checker
 	proxy *url.URL // nil for a direct connection
 	down  string   // why no more requests are sent; empty if they are
@@ -39,12 +39,12 @@ type serverProbe struct {
 }
 
 // probeFor returns the probe of a server. All accounts with that server share it.
-func (c *checker) probeFor(s TestedServer) *serverProbe {
+func (c *checker) probeFor(s ServerToTest) *serverProbe {
 	key := s.Name + " " + s.URL.String()
 	if p := c.probes[key]; p != nil {
 		return p
 	}
-	p := &serverProbe{TestedServer: s, checker: c}
+	p := &serverProbe{ServerToTest: s, checker: c}
 	p.proxy, _ = c.Proxy(&http.Request{Method: http.MethodGet, URL: s.URL, Header: http.Header{}}) // an invalid variable means none
 	expect := func(name, target string) {
 		p.pending = append(p.pending, Step{Name: p.Name + ": " + name, Target: target})
@@ -128,7 +128,7 @@ func (p *serverProbe) passStep(name, text string) {
 }
 
 // runStep runs a step that sends a request for an account, unless the server is down.
-func (p *serverProbe) runStep(step Step, account TestedAccount, send func() Step) (result Step) {
+func (p *serverProbe) runStep(step Step, account AccountToTest, send func() Step) (result Step) {
 	began := time.Now()
 	if p.down == "" {
 		result = p.blameMistypedURL(send())

@@ -13,7 +13,7 @@ import (
 )
 
 // checkToken requests a token, and returns the value for the Authorization header, or "" without a token.
-func (c *checker) checkToken(ctx context.Context, account TestedAccount, report *AccountReport) (authorization string) {
+func (c *checker) checkToken(ctx context.Context, account AccountToTest, report *AccountReport) (authorization string) {
 	step := Step{Name: "token", Account: account.Name, Target: c.login.URL.String()}
 	set, ok := c.sets[account.Name]
 	if !ok {
@@ -34,7 +34,7 @@ func (c *checker) checkToken(ctx context.Context, account TestedAccount, report 
 }
 
 // fetchToken makes one token request, exactly as the broker makes it. An interruption gives neither a token nor a failure.
-func (c *checker) fetchToken(ctx context.Context, account TestedAccount, set tokensource.CredentialsAndEnvironment, report *AccountReport) (authorization string, failure *tokensource.RefreshError) {
+func (c *checker) fetchToken(ctx context.Context, account AccountToTest, set tokensource.CredentialsAndEnvironment, report *AccountReport) (authorization string, failure *tokensource.RefreshError) {
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	source, err := tokensource.New(tokensource.Config{
@@ -68,7 +68,7 @@ func (c *checker) fetchToken(ctx context.Context, account TestedAccount, set tok
 }
 
 // describeToken describes a token, and adds its claims to the account's report.
-func (c *checker) describeToken(account TestedAccount, set tokensource.CredentialsAndEnvironment, token string, report *AccountReport) Step {
+func (c *checker) describeToken(account AccountToTest, set tokensource.CredentialsAndEnvironment, token string, report *AccountReport) Step {
 	c.redact.addSecret(token)
 	text := fmt.Sprintf("received%s, valid for %.0f s", c.login.ownServerSuffix(), report.LifetimeSeconds)
 	contents, ok := readClaims(token)
@@ -95,7 +95,7 @@ func (c *checker) describeToken(account TestedAccount, set tokensource.Credentia
 }
 
 // describeTokenFailure describes a failed token request, the likely cause first.
-func (c *checker) describeTokenFailure(account TestedAccount, pair tokensource.Credentials, failure *tokensource.RefreshError) Step {
+func (c *checker) describeTokenFailure(account AccountToTest, pair tokensource.Credentials, failure *tokensource.RefreshError) Step {
 	result := Failed(CauseLoginServer, failure.Code(), failure.Reason, failure.Advice)
 	switch {
 	case failure.Status == http.StatusTooManyRequests:

@@ -20,8 +20,8 @@ const (
 	maxDistinctWordsPerSegment = 10
 )
 
-// Operation is an operation that a caller has used.
-type Operation struct {
+// UsedOperation is an operation that a caller has used.
+type UsedOperation struct {
 	// Caller is empty if callers are not distinguished.
 	Caller string
 	Method string
@@ -41,7 +41,7 @@ type Counts struct {
 }
 
 type callerCounts struct {
-	operations map[string]*Operation // by what Normalize returns
+	operations map[string]*UsedOperation // by what Normalize returns
 	evicted    uint64
 }
 
@@ -57,7 +57,7 @@ func (c *Counts) Add(caller, method, path string, now time.Time) {
 	defer c.mu.Unlock()
 	of := c.callers[caller]
 	if of == nil {
-		of = &callerCounts{operations: map[string]*Operation{}}
+		of = &callerCounts{operations: map[string]*UsedOperation{}}
 		if c.callers == nil {
 			c.callers = map[string]*callerCounts{}
 		}
@@ -74,7 +74,7 @@ func (c *Counts) Add(caller, method, path string, now time.Time) {
 // addOrMerge returns the operation that counts requests with a key that is not in the map. It merges operations that differ only
 // in the same word. That is never the first word, which names a collection of the API, such as reviews: without it, a pattern
 // would allow too much.
-func (c *callerCounts) addOrMerge(caller, key string) *Operation {
+func (c *callerCounts) addOrMerge(caller, key string) *UsedOperation {
 	for i := strings.IndexByte(key, '/') + 1; i < len(key); i++ {
 		before, rest := key[:i+1], key[i+1:]
 		word, _, _ := strings.Cut(rest, "/")
@@ -107,9 +107,9 @@ func (c *callerCounts) addOrMerge(caller, key string) *Operation {
 	return c.add(caller, key)
 }
 
-func (c *callerCounts) add(caller, key string) *Operation {
+func (c *callerCounts) add(caller, key string) *UsedOperation {
 	method, path, _ := strings.Cut(key, " ")
-	c.operations[key] = &Operation{Caller: caller, Method: method, Path: path}
+	c.operations[key] = &UsedOperation{Caller: caller, Method: method, Path: path}
 	return c.operations[key]
 }
 
@@ -144,7 +144,7 @@ func (c *Counts) Delete(caller string) {
 }
 
 // All returns the operations by caller, path and method, and how many were removed to make room for others.
-func (c *Counts) All() (operations []Operation, evicted uint64) {
+func (c *Counts) All() (operations []UsedOperation, evicted uint64) {
 	c.mu.Lock()
 	for _, of := range c.callers {
 		for _, one := range of.operations {
@@ -153,7 +153,7 @@ func (c *Counts) All() (operations []Operation, evicted uint64) {
 		evicted += of.evicted
 	}
 	c.mu.Unlock()
-	slices.SortFunc(operations, func(a, b Operation) int {
+	slices.SortFunc(operations, func(a, b UsedOperation) int {
 		return cmp.Or(cmp.Compare(a.Caller, b.Caller), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Method, b.Method))
 	})
 	return operations, evicted

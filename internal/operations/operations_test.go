@@ -117,7 +117,7 @@ func TestLeastRecentlyUsedMakesRoom(t *testing.T) {
 	use(word(200))
 	all, evicted := c.All()
 	has := func(path string) bool {
-		return slices.ContainsFunc(all, func(one operations.Operation) bool { return one.Path == path })
+		return slices.ContainsFunc(all, func(one operations.UsedOperation) bool { return one.Path == path })
 	}
 	if len(all) != 201 || evicted != 1 || has(word(1)) || !has(word(0)) || !has(word(200)) || !has("/reviews") {
 		t.Errorf("got %d operations, %d evicted, want 200 and the other caller's, without the one that was not used for the longest time", len(all), evicted)

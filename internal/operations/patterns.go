@@ -17,7 +17,7 @@ type suggestedPattern struct {
 // of access.ParseAllowList. A pattern that another one covers is left out; one for GET covers HEAD too. The syntax does not permit
 // two patterns that match the same request if neither is more specific, such as /a/{id}/b and /a/c/{id}. They become one that has
 // {id} where they differ.
-func AllowPatterns(all []Operation) []string {
+func AllowPatterns(all []UsedOperation) []string {
 	var kept []suggestedPattern
 	for _, operation := range all {
 		kept = addMerged(kept, newSuggestedPattern(operation.Method, operation.Path))

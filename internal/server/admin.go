@@ -81,8 +81,10 @@ func (b *broker) newAdminPages() *admin.Handler {
 		Draining:       b.draining.Load,
 		ConnectionInfo: b.connectionInfoWithKey,
 		Operations:     &b.operations,
-		InAllowList:    func(one operations.Operation) bool { return b.policy.InAllowLists(one.Caller, one.Method, one.Path) },
-		AllowMode:      b.config.AllowMode,
+		InAllowList: func(one operations.UsedOperation) bool {
+			return b.policy.InAllowLists(one.Caller, one.Method, one.Path)
+		},
+		AllowMode: b.config.AllowMode,
 	}
 	for _, setting := range b.config.Settings {
 		pages.Settings = append(pages.Settings, admin.Setting(setting))

@@ -10,7 +10,7 @@ import (
 
 func (b *broker) newPolicy(hosts access.BrokerHosts) (_ *access.Policy, err error) {
 	c := b.config
-	var rules *access.AllowList // nil allows everything
+	var rules *access.RequestAllowList // nil allows everything
 	if len(c.Allow) > 0 {
 		if rules, err = access.ParseAllowList(c.Allow); err != nil {
 			return nil, config.Error{Variable: "BROKER_ALLOW", Message: err.Error()}

@@ -16,9 +16,9 @@ import (
 // ReadOnly stands for the patterns "GET /" and "HEAD /". It can be combined with others.
 const ReadOnly = "READ-ONLY"
 
-// AllowList is an allow list of methods and paths. The zero value allows nothing, and nil everything. It is safe for concurrent
+// RequestAllowList is an allow list of methods and paths. The zero value allows nothing, and nil everything. It is safe for concurrent
 // use.
-type AllowList struct {
+type RequestAllowList struct {
 	readOnly bool
 	mux      http.ServeMux // all patterns
 	trees    http.ServeMux // the patterns that match everything below a path
@@ -30,10 +30,10 @@ type allowedHandler struct{}
 
 func (allowedHandler) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
-// ParseAllowList returns an AllowList that allows what at least one of the patterns matches. A pattern is ReadOnly or has the
+// ParseAllowList returns a RequestAllowList that allows what at least one of the patterns matches. A pattern is ReadOnly or has the
 // syntax of http.ServeMux, without a host. An error quotes the invalid pattern, unless that may be a misplaced secret.
-func ParseAllowList(patterns []string) (*AllowList, error) {
-	list := new(AllowList)
+func ParseAllowList(patterns []string) (*RequestAllowList, error) {
+	list := new(RequestAllowList)
 	var all []string
 	for i, pattern := range patterns {
 		pattern = strings.TrimSpace(pattern)
@@ -41,7 +41,7 @@ func ParseAllowList(patterns []string) (*AllowList, error) {
 			list.readOnly = true
 			continue
 		}
-		if err := new(AllowList).add(pattern); err != nil {
+		if err := new(RequestAllowList).add(pattern); err != nil {
 			return nil, fmt.Errorf("the pattern %s %w", quoteUnlessSecret(pattern, i, len(patterns)), err)
 		}
 		all = append(all, pattern)
@@ -49,7 +49,7 @@ func ParseAllowList(patterns []string) (*AllowList, error) {
 			continue
 		}
 		conflicting := slices.IndexFunc(all, func(other string) bool { // if no other, then pattern itself
-			both := new(AllowList)
+			both := new(RequestAllowList)
 			return both.add(other) == nil && both.add(pattern) != nil
 		})
 		return nil, fmt.Errorf("the patterns %q and %q conflict: both match the same requests, and neither is more specific", all[conflicting], pattern)
@@ -58,7 +58,7 @@ func ParseAllowList(patterns []string) (*AllowList, error) {
 }
 
 // add adds a pattern. It fails if that is invalid or conflicts with another, for which the mux panics.
-func (a *AllowList) add(pattern string) (err error) {
+func (a *RequestAllowList) add(pattern string) (err error) {
 	path := pattern
 	if end := strings.IndexAny(pattern, " \t"); end >= 0 {
 		path = strings.TrimLeft(pattern[end:], " \t")
@@ -90,7 +90,7 @@ func quoteUnlessSecret(pattern string, index, count int) (quotedOrNumber string)
 }
 
 // check denies a request that the list does not allow; listName is the name of the list. nil allows everything.
-func (a *AllowList) check(request *Request, listName string) *problem.Problem {
+func (a *RequestAllowList) check(request *Request, listName string) *problem.Problem {
 	switch {
 	case a == nil:
 		return nil
@@ -107,7 +107,7 @@ func (a *AllowList) check(request *Request, listName string) *problem.Problem {
 // allowed, and so must everything else that a server may read in it: see interpretations. A path that is not UTF-8 is not allowed,
 // since some servers read an overlong slash (%c0%af) as a slash. ReadOnly depends only on the method. The target must have
 // no dot segments, backslashes or control characters.
-func (a *AllowList) Allowed(method, target string) bool {
+func (a *RequestAllowList) Allowed(method, target string) bool {
 	if a == nil || a.readOnly && (method == http.MethodGet || method == http.MethodHead) {
 		return true
 	}
@@ -125,7 +125,7 @@ func (a *AllowList) Allowed(method, target string) bool {
 
 // matches reports whether a pattern matches a path. Some servers merge repeated slashes and some do not. So everything below
 // the first repeated slash must be allowed; then it makes no difference.
-func (a *AllowList) matches(method, path string) bool {
+func (a *RequestAllowList) matches(method, path string) bool {
 	if !utf8.ValidString(path) {
 		return false
 	}

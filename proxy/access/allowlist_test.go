@@ -82,7 +82,7 @@ func TestAllowsEverythingWithoutAllowList(t *testing.T) {
 	if denied := check(&access.Policy{}, parse(t, "DELETE /x#y HTTP/1.1\r\nHost: localhost\r\nX-Original-Url: /")); denied != nil {
 		t.Errorf("got %+v, want no denial", denied)
 	}
-	if new(access.AllowList).Allowed("GET", "/") {
+	if new(access.RequestAllowList).Allowed("GET", "/") {
 		t.Error("rules without a pattern: got GET / allowed, want a denial")
 	}
 }

@@ -17,7 +17,7 @@ type Caller struct {
 	Keys *Keys // nil if it has none
 	// Identities identify its connections: see Request.Identities.
 	Identities []string
-	AllowList  *AllowList // apply in addition to Policy.AllowList
+	AllowList  *RequestAllowList // apply in addition to Policy.AllowList
 	// Accounts are the names of the accounts that it may use, the one for requests that name none first; nil if it may use all,
 	// and the default account if it names none.
 	Accounts []string
@@ -171,9 +171,9 @@ func unauthenticatedProblem(r *Request) *problem.Problem {
 	case r.Tunnel != nil:
 		return errTunnelAccessKeyExpired
 	case len(r.Identities) > 0:
-		return errUnknownClient
+		return errUnknownIdentityAndKey
 	default:
-		return errAccessKeyMissing
+		return errAccessKeyMissingOrWrong
 	}
 }
 

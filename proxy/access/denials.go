@@ -55,7 +55,7 @@ func setClose(denial *problem.Problem) *problem.Problem {
 	return denial
 }
 
-var errClientCertificateUntrusted = setClose(newDenial(ReasonCertificate, http.StatusForbidden, "client-certificate-untrusted",
+var errClientCertificateNoLongerTrusted = setClose(newDenial(ReasonCertificate, http.StatusForbidden, "client-certificate-untrusted",
 	"the client certificate of this connection has expired, or its CA is no longer trusted",
 	"Open a new connection with a valid certificate from a CA in BROKER_TLS_CLIENT_CA_FILE."))
 
@@ -102,11 +102,11 @@ var errUnsafePath = newDenial(ReasonPath, http.StatusBadRequest, "unsafe-path",
 	"the path contains a dot segment, a backslash or a control character",
 	"Send the path without . and .. segments, \\ and control characters, whether percent-encoded or not. These characters are allowed in the query.")
 
-var errAccessKeyMissing = newUnauthorized("access-key-missing",
+var errAccessKeyMissingOrWrong = newUnauthorized("access-key-missing",
 	"the broker's access key is missing or wrong",
 	"Send it as \"Authorization: Bearer KEY\", or as the password of Basic authentication with any user name. It is the value of BROKER_ACCESS_KEY, the content of BROKER_ACCESS_KEY_FILE, or in the file key of a caller in BROKER_CALLERS_DIR.")
 
-var errUnknownClient = setClose(newUnauthorized("client-unknown",
+var errUnknownIdentityAndKey = setClose(newUnauthorized("client-unknown",
 	"the access key is missing or wrong, and the client's certificate or user is not that of a caller",
 	"Send the key of a caller in BROKER_CALLERS_DIR, or list the client's certificate or user in the file certificate or uid of one."))
 

@@ -25,7 +25,7 @@ type Policy struct {
 	Callers *Callers
 	// KeyFromToken returns the access key in a bearer token; nil if the token is the key.
 	KeyFromToken func(token string) string
-	AllowList    *AllowList // for all callers
+	AllowList    *RequestAllowList // for all callers
 	// DryRun means that a request is allowed if only an allow list denies it: see Decision.DryRun.
 	DryRun bool
 }
@@ -77,7 +77,7 @@ type Decision struct {
 func (p *Policy) Check(r *Request) Decision {
 	switch {
 	case r.ClientUntrusted:
-		return Decision{Denied: errClientCertificateUntrusted}
+		return Decision{Denied: errClientCertificateNoLongerTrusted}
 	case r.Method == http.MethodConnect:
 		return p.checkConnect(r)
 	case isDeniedMethod(r.Method):

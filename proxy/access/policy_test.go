@@ -246,7 +246,7 @@ func TestAllowsOnlyWhatBothListsAllow(t *testing.T) {
 }
 
 func TestTokenRequestNeedsNoKeyAndNoRule(t *testing.T) {
-	policy := &access.Policy{Callers: withKeys(access.NewKeys("key")), AllowList: new(access.AllowList)}
+	policy := &access.Policy{Callers: withKeys(access.NewKeys("key")), AllowList: new(access.RequestAllowList)}
 	r := parse(t, "POST /oauth/token HTTP/1.1\r\nHost: localhost")
 	r.TokenRequest = true
 	if denied := policy.Check(r).Denied; denied != nil {

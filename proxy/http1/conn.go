@@ -19,7 +19,7 @@ type conn struct {
 	accepted net.Conn // as it was accepted
 	stream   net.Conn // the same, or the TLS connection within the tunnel that the client has opened
 	tunnel   any
-	wait     clientWait
+	wait     clientBlockedTimer
 	phase    atomic.Int32
 
 	buffer buffer  // what was read from stream and not consumed

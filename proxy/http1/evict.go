@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// clientWait measures how long the server has been blocked on the client of a connection: while a read waits for a header or a
+// clientBlockedTimer measures how long the server has been blocked on the client of a connection: while a read waits for a header or a
 // body, or a write for the client to read. Only the goroutines of the connection change it, but for waitEvicted.
-type clientWait struct {
+type clientBlockedTimer struct {
 	// reading and writing are when the current wait began, by Server.now; 0 without one, and waitEvicted once the server has
 	// decided to close the connection. They are compared and swapped: of a client whose bytes have arrived and a server that wants
 	// to close, only one can win.
@@ -20,7 +20,7 @@ type clientWait struct {
 	received   int
 }
 
-// These are values of clientWait.reading.
+// These are values of clientBlockedTimer.reading.
 const (
 	waitEvicted   = -1
 	waitLingering = 1 // longer than all others, so that a connection whose last response was sent makes room first
@@ -33,7 +33,7 @@ const minBodyProgress = 4 << 10
 var errEvicted = &net.OpError{Op: "read", Err: net.ErrClosed}
 
 // restart begins a new wait.
-func (w *clientWait) restart() { w.blockedFor, w.received = 0, 0 }
+func (w *clientBlockedTimer) restart() { w.blockedFor, w.received = 0, 0 }
 
 // measureWait runs a function that is blocked on the client until it returns. The wait counts from a time.
 func (c *conn) measureWait(clock *atomic.Int64, from time.Duration, wait func() (int, error)) (int, error) {
@@ -111,7 +111,7 @@ func (s *Server) evictSlowest(came time.Duration) time.Duration {
 // stall is a wait for a client.
 type stall struct {
 	conn  *conn
-	clock *atomic.Int64 // one of its clientWait
+	clock *atomic.Int64 // one of its clientBlockedTimer
 	since int64
 	order int64 // since, or less
 }

@@ -36,8 +36,8 @@ const (
 	maxClockDifference = 5 * time.Minute
 )
 
-// entry implements tokensource.Entry.
-type entry struct {
+// entryHandle implements tokensource.Entry.
+type entryHandle struct {
 	*Store
 	sealer
 	tokenKey, leaseKey string // with the name in braces, so that a Cluster keeps them on one node
@@ -46,7 +46,7 @@ type entry struct {
 }
 
 // Get implements tokensource.Entry.
-func (e *entry) Get(ctx context.Context) (tokensource.SharedState, error) {
+func (e *entryHandle) Get(ctx context.Context) (tokensource.SharedState, error) {
 	if err := e.ready(); err != nil {
 		return tokensource.SharedState{}, err
 	}
@@ -72,21 +72,21 @@ func (e *entry) Get(ctx context.Context) (tokensource.SharedState, error) {
 }
 
 // Acquire implements tokensource.Entry. It replaces the lease that Get has returned, valid or not.
-func (e *entry) Acquire(ctx context.Context, lease tokensource.Lease) (bool, error) {
+func (e *entryHandle) Acquire(ctx context.Context, lease tokensource.Lease) (bool, error) {
 	e.held = e.seal(e.leaseKey, tokenOrLeaseRecord{Lease: lease, Issued: time.Now()})
 	reply, err := e.runScript(ctx, 1, compareAndSwapLeaseScript, []string{e.leaseKey}, e.seen, e.held, lease.Remaining.Milliseconds())
 	return err == nil && reply[0] == "1", err
 }
 
 // Release implements tokensource.Entry.
-func (e *entry) Release(ctx context.Context, failed tokensource.Lease) error {
+func (e *entryHandle) Release(ctx context.Context, failed tokensource.Lease) error {
 	e.seen = e.held // Get may have returned another broker's since
 	_, err := e.Acquire(ctx, failed)
 	return err
 }
 
 // Put implements tokensource.Entry.
-func (e *entry) Put(ctx context.Context, token tokensource.SharedToken) error {
+func (e *entryHandle) Put(ctx context.Context, token tokensource.SharedToken) error {
 	sealed := e.seal(e.tokenKey, tokenOrLeaseRecord{Lease: tokensource.Lease{FencingToken: token.FencingToken}, Issued: token.Issued, AccessToken: token.AccessToken.Reveal(), Lifetime: token.Lifetime, NotBefore: token.NotBefore})
 	// By the store's clock, the lifetime began at its fencing token, which was before the token was requested.
 	expires := token.FencingToken/1000 + token.Lifetime.Milliseconds()

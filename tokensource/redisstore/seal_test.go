@@ -99,7 +99,7 @@ func (c cannedClient) EvalSha(context.Context, string, []string, ...any) *redis.
 func TestIgnoresOldLease(t *testing.T) {
 	s := New(Options{}, nil)
 	_ = s.client.Close()
-	e, ok := s.Entry(tokensource.Credentials{}, tokensource.TokenEndpoint{}, func() {}).(*entry)
+	e, ok := s.Entry(tokensource.Credentials{}, tokensource.TokenEndpoint{}, func() {}).(*entryHandle)
 	if !ok {
 		t.Fatal("Entry does not return an *entry")
 	}

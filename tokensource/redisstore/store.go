@@ -47,14 +47,14 @@ func New(options Options, onStateChange func(problem string)) *Store {
 
 // Entry implements tokensource.Store.
 func (s *Store) Entry(pair tokensource.Credentials, endpoint tokensource.TokenEndpoint, onChange func()) tokensource.Entry {
-	e := &entry{Store: s, sealer: newSealer(pair, endpoint), onChange: onChange}
+	e := &entryHandle{Store: s, sealer: newSealer(pair, endpoint), onChange: onChange}
 	e.tokenKey, e.leaseKey = keyAndChannelPrefix+"{"+e.name+"}:token", keyAndChannelPrefix+"{"+e.name+"}:lease"
 	s.entries.Store(e, nil)
 	return e
 }
 
 // Close implements tokensource.Entry.
-func (e *entry) Close() { e.entries.Delete(e) }
+func (e *entryHandle) Close() { e.entries.Delete(e) }
 
 // Run listens for notifications of other brokers until ctx is done, and then closes the connections. Without it, or while the
 // store is down, brokers look for new tokens when they are due.
@@ -89,7 +89,7 @@ func (s *Store) listen(ctx context.Context) (err error) {
 		}
 		for key := range s.entries.Range {
 			// After subscribing, all entries may have changed: this broker has missed earlier messages.
-			if e := key.(*entry); !ok || announced.Payload == e.name {
+			if e := key.(*entryHandle); !ok || announced.Payload == e.name {
 				e.onChange()
 			}
 		}
