@@ -291,6 +291,55 @@ func TestDoesNotReuseReadableTLSConnection(t *testing.T) {
 	}
 }
 
+// Through an https proxy there is TLS to the upstream inside TLS to the proxy.
+func TestDoesNotReuseReadableConnectionThroughTLSProxy(t *testing.T) {
+	for name, after := range map[string]func(c *tls.Conn){
+		"data": func(c *tls.Conn) {
+			_, _ = c.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 6\r\nX-Evil: 1\r\n\r\nforged"))
+		},
+		"close_notify": func(c *tls.Conn) { _ = c.CloseWrite() },
+		"closed":       func(c *tls.Conn) { _ = c.NetConn().(*tls.Conn).NetConn().Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			acted := make(chan struct{}, 3)
+			config := &tls.Config{InsecureSkipVerify: true, ServerName: "example.com"}
+			server := &tls.Config{Certificates: []tls.Certificate{certificate}}
+			u := startUpstream(t, func(c *upstreamConn) {
+				secure := tls.Server(tls.Server(c.Conn, server), server)
+				each(func(c *upstreamConn, _ *http.Request) {
+					c.send(okResponse)
+					after(secure)
+					acted <- struct{}{}
+				})(&upstreamConn{secure, bufio.NewReader(secure), c.upstream, c.number})
+				_ = secure.Close()
+			})
+			plain := u.client.Dial
+			u.client.Dial = func(ctx context.Context) (net.Conn, error) {
+				conn, err := plain(ctx)
+				if err != nil {
+					return nil, err
+				}
+				outer := http1.TLSClient(conn, config)
+				if err := outer.HandshakeContext(ctx); err != nil {
+					return nil, err
+				}
+				inner := http1.TLSClient(outer, config)
+				return inner, inner.HandshakeContext(ctx)
+			}
+			for range 3 {
+				if got := u.mustSucceed(t, newRequest(t, "POST")); got != "ok" {
+					t.Errorf("got %q, want the response to this request", got)
+				}
+				<-acted
+				time.Sleep(20 * time.Millisecond)
+			}
+			if u.conns.Load() != 3 {
+				t.Errorf("got %d connections, want 3", u.conns.Load())
+			}
+		})
+	}
+}
+
 func TestReturnsErrorOfDial(t *testing.T) {
 	want := errors.New("no route")
 	client := http1.Client{Dial: func(context.Context) (net.Conn, error) { return nil, want }}

@@ -66,15 +66,20 @@ type pollableConn struct {
 	polling bool
 }
 
-// makePollable returns a connection in place of conn, and what can be polled of it.
+// makePollable returns a connection in place of conn, and the lowest layer of it, which can be polled: through an https proxy, TLS is
+// over TLS.
 func makePollable(conn net.Conn) (net.Conn, *pollableConn) {
-	if secure, ok := conn.(*tls.Conn); ok {
-		if below, ok := secure.NetConn().(*pollableConn); ok {
+	for layer := conn; ; {
+		switch below := layer.(type) {
+		case *pollableConn:
 			return conn, below
+		case *tls.Conn:
+			layer = below.NetConn()
+		default:
+			c := &pollableConn{Conn: conn, poller: newPoller(conn)}
+			return c, c
 		}
 	}
-	c := &pollableConn{Conn: conn, poller: newPoller(conn)}
-	return c, c
 }
 
 // NetConn returns the connection below.
