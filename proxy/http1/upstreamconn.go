@@ -24,7 +24,7 @@ const (
 	lateResponseTimeout = 100 * time.Millisecond
 )
 
-// maxSingleWriteBody is the length of the longest known body that is sent in one write with the header. It fits into the buffers of
+// maxSingleWriteBody is the length of the longest known body that is sent without an upload. It fits into the buffers of
 // a connection, so that writing it does not wait for an upstream that answers without reading.
 const maxSingleWriteBody = 64 << 10
 
@@ -104,10 +104,18 @@ func (u *upstreamConn) send(r *ClientRequest) {
 	}
 	var b outputBuffer
 	b.out = appendRequest(b.memory(), r)
-	if stream == nil {
-		b.out = append(b.out, r.Body...)
+	rest := r.Body // behind a buffer that is full, it needs no copy
+	if stream != nil {
+		rest = nil
+	} else if n := min(len(rest), max(0, cap(b.out)-len(b.out))); n > 0 {
+		b.out, rest = append(b.out, rest[:n]...), rest[n:]
 	}
 	sent, err := u.conn.Write(b.out)
+	if err == nil && len(rest) > 0 {
+		var more int
+		more, err = u.conn.Write(rest)
+		sent += more
+	}
 	b.release()
 	switch {
 	case err != nil:
