@@ -280,3 +280,29 @@ func TestNothingIsServedAfterClose(t *testing.T) {
 		})
 	}
 }
+
+// Without a length, only the end of the connection ends a response to HTTP/1.0: it must be a reset if the server ends it early.
+func TestCutCloseDelimitedResponseLooksIncomplete(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(s *netServer){
+		"evicted": func(s *netServer) {
+			c := s.dial(t)
+			c.send(simple)
+			c.expectStatus(200)
+		},
+		"closed": func(s *netServer) { s.Close() },
+	} {
+		for _, network := range []string{"tcp", "tls"} {
+			t.Run(name+" "+network, func(t *testing.T) {
+				s := serveOn(t, networks[network], hold, func(s *http1.Server) { s.MaxConns = 1 })
+				c := s.dial(t)
+				c.send("GET /much HTTP/1.0\r\n\r\n")
+				time.Sleep(time.Second) // until the server waits for the client
+				end(s)
+				if n, err := io.Copy(io.Discard, c.reader); err == nil {
+					t.Errorf("got a clean end after %d bytes", n)
+				}
+			})
+		}
+	}
+}

@@ -86,9 +86,13 @@ func (p *passThrough) close() {
 
 // resetConn closes a connection so that its peer does not see a clean end.
 func resetConn(conn net.Conn) {
-	socket := socketOf(conn)
-	if tcp, ok := socket.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
+	setLinger(conn, 0)
+	_ = socketOf(conn).Close()
+}
+
+// setLinger sets what closing a connection does: with 0 it resets it, with -1 it does not.
+func setLinger(conn net.Conn, seconds int) {
+	if tcp, ok := socketOf(conn).(*net.TCPConn); ok {
+		_ = tcp.SetLinger(seconds)
 	}
-	_ = socket.Close()
 }

@@ -57,6 +57,7 @@ func (w *ResponseWriter) WriteHead(status int, reason string, length int64) {
 		w.framing, w.remaining = byLength, length
 	case r.MinorVersion == 0:
 		w.framing, w.closing, framed = byClose, true, omitFraming
+		setLinger(w.conn.accepted, 0) // until Finish, whatever closes the connection must not make the response look complete
 	default:
 		w.framing = byChunks
 	}
@@ -175,5 +176,9 @@ func (w *ResponseWriter) Finish() bool {
 		w.out = appendLastChunk(w.memory(), w.trailer)
 		w.framing = noBody // if it is called again
 	}
-	return w.Flush() == nil
+	complete := w.Flush() == nil
+	if complete && w.framing == byClose {
+		setLinger(w.conn.accepted, -1)
+	}
+	return complete
 }
