@@ -124,10 +124,9 @@ func (e *exchange) endRead(n int, err error, timed bool) error {
 // net/http waits for it, and the server may be gone.
 func (e *exchange) Close() error {
 	e.mu.Lock()
-	open := e.streamErr == nil
-	e.streamErr = cmp.Or(e.streamErr, http.ErrBodyReadAfterClose)
-	e.mu.Unlock()
-	if open {
+	defer e.mu.Unlock() // after Interrupt: once end has returned, the stream may be that of the next request
+	if e.streamErr == nil {
+		e.streamErr = http.ErrBodyReadAfterClose
 		e.request.Stream.Interrupt()
 	}
 	return nil
