@@ -46,6 +46,7 @@ func TestReadsResponse(t *testing.T) {
 		"order and case":            {"GET", "HTTP/1.1 200 OK\r\nb: 1\r\nETAG: 2\r\nB: 3\r\nContent-Length: 0\r\n\r\n", 200, "b: 1|ETAG: 2|B: 3|Content-Length: 0", "", reused},
 		"bare LF":                   {"GET", "HTTP/1.1 200 OK\nContent-Length: 2\n\nok", 200, "Content-Length: 2", "ok", reused},
 		"folded lines":              {"GET", "HTTP/1.1 200 OK\r\nA: 1\r\n \t2\r\nContent-Length:\r\n 2\r\n\r\nok", 200, "A: 1 2|Content-Length: 2", "ok", reused},
+		"256 folded lines":          {"GET", "HTTP/1.1 200 OK\r\nA: 1\r\n" + strings.Repeat(" 2\r\n", 256) + "Content-Length: 2\r\n\r\nok", 200, "A: 1" + strings.Repeat(" 2", 256) + "|Content-Length: 2", "ok", reused},
 		"no reason":                 {"GET", "HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", 200, "Content-Length: 0", "", reused},
 		"unknown status":            {"GET", "HTTP/1.1 999 ?\r\nContent-Length: 0\r\n\r\n", 999, "Content-Length: 0", "", reused},
 		"long reason":               {"GET", "HTTP/1.1 200 " + long + "\r\nContent-Length: 0\r\n\r\n", 200, "Content-Length: 0", "", reused},
@@ -91,6 +92,7 @@ func TestReadsResponse(t *testing.T) {
 		"no name":                   {method: "GET", response: "HTTP/1.1 200 OK\r\n: 1\r\n\r\n"},
 		"parenthesis in a name":     {method: "GET", response: "HTTP/1.1 200 OK\r\nA(: 1\r\n\r\n"},
 		"first line folded":         {method: "GET", response: "HTTP/1.1 200 OK\r\n A: 1\r\n\r\n"},
+		"257 folded lines":          {method: "GET", response: "HTTP/1.1 200 OK\r\nA: 1\r\n" + strings.Repeat(" 2\r\n", 257) + "Content-Length: 0\r\n\r\n"},
 		"256 KiB":                   {method: "GET", response: "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("x", 256<<10) + "\r\n\r\n"},
 		"33 informational":          {method: "GET", response: strings.Repeat("HTTP/1.1 103 Hints\r\n\r\n", 33) + okResponse},
 	} {

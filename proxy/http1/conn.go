@@ -42,11 +42,11 @@ type conn struct {
 const (
 	phaseNew         int32 = iota // it has not begun a request yet
 	phaseHeader                   // it has begun its first request, whose header is not complete
-	phaseClosing                  // its last response was sent
-	phaseTunnel                   // it has opened a tunnel, and not begun a request in it; all that follow have sent a complete header
 	phaseServing                  // it has begun a request, and the response is not complete
 	phaseIdle                     // it is between two requests
+	phaseTunnel                   // it has opened a tunnel, and not begun a request in it
 	phasePassThrough              // it is a tunnel that passes through
+	phaseClosing                  // its last response was sent
 )
 
 func newConn(s *Server, accepted net.Conn) *conn {

@@ -20,7 +20,7 @@ type clientBlockedTimer struct {
 	received   int
 }
 
-// These are values of clientBlockedTimer.reading.
+// These are values of clientBlockedTimer.reading, and the first one of writing too.
 const (
 	waitEvicted   = -1
 	waitLingering = 1 // longer than all others, so that a connection whose last response was sent makes room first
@@ -116,13 +116,15 @@ type stall struct {
 	order int64 // since, or less
 }
 
-// slowest returns the longest wait, preferably for a client that never sent a complete header. Its conn is nil if there is none.
+// slowest returns the longest wait, preferably for a client that never sent a complete header, or has got its last response. Its
+// conn is nil if there is none.
 func (s *Server) slowest() (worst stall) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
 		preference := int64(0)
-		if c.phase.Load() < phaseTunnel {
+		switch c.phase.Load() {
+		case phaseNew, phaseHeader, phaseClosing:
 			preference = 1 << 62
 		}
 		for _, clock := range [...]*atomic.Int64{&c.wait.reading, &c.wait.writing} {

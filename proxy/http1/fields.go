@@ -131,7 +131,8 @@ func FieldsOf(header http.Header) (fields Fields) {
 	return fields
 }
 
-// EqualFold compares field names in any case. Names are ASCII: no character of another script, which is longer, folds to theirs.
+// EqualFold compares field names in any case. Names are ASCII. Characters that fold to ASCII letters, such as the Kelvin sign, are
+// longer, so the comparison of lengths excludes them.
 func EqualFold(a, b string) bool { return len(a) == len(b) && strings.EqualFold(a, b) }
 
 // trimOWS removes optional whitespace (RFC 9110 section 5.6.3) from both ends.

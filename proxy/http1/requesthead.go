@@ -52,7 +52,7 @@ func (p *requestParser) parse(r *Request, b *buffer) (complete bool, _ *RequestE
 
 // checkIncompleteLine checks the beginning of the next line.
 func (p *requestParser) checkIncompleteLine(r *Request, rest []byte) *RequestError {
-	if p.lines == 0 {
+	if p.lines == 0 && r.Method == "" {
 		_ = r.parseRequestLine(string(rest[:min(len(rest), maxMalformedMethod+1)])) // if more never arrives, the method is known
 	}
 	rest = rest[:min(len(rest), maxRequestHeader-p.size)]

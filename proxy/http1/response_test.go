@@ -261,6 +261,17 @@ func TestBodiesArriveAsTheyAre(t *testing.T) {
 	}
 }
 
+// A handler that sends a part of the body before the header has made a mistake: what it sent must not become a response.
+func TestWriteBeforeHeadCutsConnection(t *testing.T) {
+	output := playOn(t, newScript([]byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n")), func(w *http1.ResponseWriter, _ *http1.Request) {
+		_, _ = w.Write([]byte("early"))
+		w.WriteHead(200, "OK", 0)
+	})
+	if len(output) > 0 {
+		t.Errorf("got %q, want nothing", output)
+	}
+}
+
 // portions returns a text in portions.
 type portions struct {
 	text string

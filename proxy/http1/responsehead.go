@@ -9,6 +9,7 @@ import (
 const (
 	maxResponseHeader = 256 << 10
 	maxResponseFields = 16 << 10
+	maxFoldedLines    = 256 // each copies the value so far
 )
 
 // InvalidResponseError reports that an upstream's response is not valid HTTP. It contains nothing of the response.
@@ -27,6 +28,7 @@ var (
 type responseHead struct {
 	ClientResponse
 	size         int // of the lines so far, in bytes
+	folded       int // how many lines so far continue another
 	minorVersion int // of HTTP/1: 0 or 1
 	chunked      bool
 	close        bool // the connection ends with this response
@@ -86,7 +88,7 @@ func (h *responseHead) parseFieldLine(line string) error {
 		return errResponseField
 	}
 	if line[0] == ' ' || line[0] == '\t' {
-		if len(h.Fields) == 0 {
+		if h.folded++; len(h.Fields) == 0 || h.folded > maxFoldedLines {
 			return errResponseField
 		}
 		last := &h.Fields[len(h.Fields)-1]

@@ -54,7 +54,7 @@ func (b *outputBuffer) commit(n int) {
 		return
 	}
 	b.out = b.out[:len(b.out)+n]
-	if b.remaining -= int64(n); b.remaining < 0 && b.framing == byLength {
+	if b.remaining -= int64(n); b.remaining < 0 && (b.framing == byLength || b.framing == 0) { // 0 before the header
 		b.err = errIncomplete
 	}
 }

@@ -34,6 +34,8 @@ func (w *ResponseWriter) WriteInformational(status int, reason string, fields Fi
 	}
 	w.appendStatusLine(status, reason)
 	w.out = append(appendFields(w.out, fields, omitFraming), "\r\n"...)
+	w.conn.continueMu.Lock() // another goroutine may be sending "100 Continue"
+	defer w.conn.continueMu.Unlock()
 	return w.Flush()
 }
 
