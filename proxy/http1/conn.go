@@ -30,7 +30,7 @@ type conn struct {
 	body        body
 	request     Request
 	writer      ResponseWriter
-	continueMu  sync.Mutex // guards expecting, and is held while "100 Continue" is sent
+	continueMu  sync.Mutex // guards expecting, and is held while an informational response is sent
 	expecting   bool       // the client waits for "100 Continue"
 	mu          sync.Mutex // guards who reads from the connection
 	requestBody RequestBody
