@@ -69,8 +69,8 @@ func TestRecordsReasonOfDenial(t *testing.T) {
 		{"GET /x?q HTTP/1.1\r\nHost: attacker.example\r\n\r\n", 421, access.ReasonHost},
 		{"GET /x?q HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\n\r\n", 403, access.ReasonBrowser},
 		{"GET /x?q HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 403, access.ReasonUpgrade},
-		{"TRACE /x?q HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, access.ReasonMethod},
-		{"CONNECT localhost:443 HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, access.ReasonMethod},
+		{"TRACE /x?q HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, access.ReasonUnsupportedMethod},
+		{"CONNECT localhost:443 HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, access.ReasonUnsupportedMethod},
 		{"GET http://elsewhere.example/x?q HTTP/1.1\r\nHost: localhost\r\n\r\n", 403, access.ReasonTarget},
 		{"GET /x HTTP/1.0\r\n\r\n", 421, access.ReasonHost},
 	} {

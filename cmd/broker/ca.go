@@ -37,6 +37,6 @@ func caCommand(_ context.Context, i *invocation) error {
 		_, _ = i.stdout.Write(text)
 		return err
 	}
-	printLine(i.stdout, "%s\n%s", strings.TrimSpace(string(ca.CertificatePEM()))+"\n", localca.TrustInstructions(ca.CertificatePath()))
+	printLine(i.stdout, "%s\n%s", strings.TrimSpace(string(ca.CertificatePEM()))+"\n", localca.AppTrustInstructions(ca.CertificatePath()))
 	return nil
 }

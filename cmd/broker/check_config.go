@@ -57,7 +57,7 @@ func (i invocation) checkConfigFrom(c config.Config) (_ check.Config, warnings [
 		Scopes:         c.Scopes,
 		Accounts:       accounts,
 		Files:          slices.DeleteFunc(append(files, keyFiles...), func(file check.FileToTest) bool { return file.Path == "" }),
-		OtherReaders:   harden.OtherReaders,
+		OtherReaders:   harden.ReadersBesidesBroker,
 		UserAgent:      "etrusted-broker/" + version,
 		AppURL:         app.url(),
 		Curl:           curlExample(c, app, accounts, reading.Callers),

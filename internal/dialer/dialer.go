@@ -34,7 +34,7 @@ type ServerDialer struct {
 	// Via, if not empty, is that field (RFC 9110 section 7.6.3) of a CONNECT to an HTTP proxy.
 	Via string
 	// TCP opens the connections to the server or the proxy. It is required.
-	TCP *GuardedTCPDialer
+	TCP *AddressFilteringTCPDialer
 	// TLS is the configuration for TLS, to which Dial adds the name of the server, HTTP/1.1 and TLS 1.2 as the least. nil means
 	// the defaults. It should have a ClientSessionCache.
 	TLS *tls.Config
@@ -156,7 +156,7 @@ func (d *ServerDialer) handshake(ctx context.Context, conn net.Conn, host string
 		config = d.TLS.Clone()
 		config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
 	}
-	config.ServerName, config.NextProtos, config.VerifyConnection = host, []string{"http/1.1"}, neterr.VerifyNoLoop
+	config.ServerName, config.NextProtos, config.VerifyConnection = host, []string{"http/1.1"}, neterr.VerifyServerIsNoBroker
 	limited, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	secure := http1.TLSClient(conn, config)

@@ -75,7 +75,7 @@ func through(u *url.URL) func(*http.Request) (*url.URL, error) { return http.Pro
 
 func TestDialsTLSForHTTP1AndResumesSessions(t *testing.T) {
 	s, config := startServer(t)
-	d := &dialer.ServerDialer{TCP: new(dialer.GuardedTCPDialer), Server: parse(t, s.URL), TLS: config}
+	d := &dialer.ServerDialer{TCP: new(dialer.AddressFilteringTCPDialer), Server: parse(t, s.URL), TLS: config}
 	for i, want := range []string{"HTTP/1.1 api false", "HTTP/1.1 api true"} {
 		if got, err := get(t, d); err != nil || got != want {
 			t.Errorf("%d: got %q, %v, want %q", i, got, err, want)
@@ -114,12 +114,12 @@ func TestDialsThroughHTTPProxy(t *testing.T) {
 	for _, proxy := range []string{plain.URL, secure.URL} {
 		u := parse(t, proxy)
 		u.User = url.UserPassword("u", "p")
-		got, err := get(t, &dialer.ServerDialer{TCP: new(dialer.GuardedTCPDialer), Server: parse(t, "https://example.com"), TLS: config, Proxy: through(u)})
+		got, err := get(t, &dialer.ServerDialer{TCP: new(dialer.AddressFilteringTCPDialer), Server: parse(t, "https://example.com"), TLS: config, Proxy: through(u)})
 		if err != nil || !strings.HasPrefix(got, "HTTP/1.1 api") {
 			t.Errorf("%s: got %q, %v", proxy, got, err)
 		}
 	}
-	_, err := get(t, &dialer.ServerDialer{TCP: new(dialer.GuardedTCPDialer), Server: parse(t, "https://example.com"), TLS: config, Proxy: through(parse(t, plain.URL))})
+	_, err := get(t, &dialer.ServerDialer{TCP: new(dialer.AddressFilteringTCPDialer), Server: parse(t, "https://example.com"), TLS: config, Proxy: through(parse(t, plain.URL))})
 	if refused := (*neterr.ForwardProxyRefusedError)(nil); !errors.As(err, &refused) || refused.Status != http.StatusProxyAuthRequired {
 		t.Errorf("got %v, want the refusal of a proxy that requires a password", err)
 	}
@@ -160,7 +160,7 @@ func socksProxy(t *testing.T, address string) func(net.Conn) {
 func TestDialsThroughSOCKS5(t *testing.T) {
 	s, config := startServer(t)
 	proxy := brokertest.ServeRaw(t, socksProxy(t, s.Listener.Addr().String()))
-	got, err := get(t, &dialer.ServerDialer{TCP: new(dialer.GuardedTCPDialer), Server: parse(t, "https://example.com"), TLS: config, Proxy: through(parse(t, "socks5://u:p@"+proxy))})
+	got, err := get(t, &dialer.ServerDialer{TCP: new(dialer.AddressFilteringTCPDialer), Server: parse(t, "https://example.com"), TLS: config, Proxy: through(parse(t, "socks5://u:p@"+proxy))})
 	if err != nil || !strings.HasPrefix(got, "HTTP/1.1 api") {
 		t.Errorf("got %q, %v", got, err)
 	}
@@ -175,7 +175,7 @@ func TestClosesConnectionToSOCKSProxyThatRefuses(t *testing.T) {
 		_, err := conn.Read(make([]byte, 1))
 		closed <- err
 	})
-	d := &dialer.ServerDialer{TCP: new(dialer.GuardedTCPDialer), Server: parse(t, "https://example.com"), Proxy: through(parse(t, "socks5://"+proxy))}
+	d := &dialer.ServerDialer{TCP: new(dialer.AddressFilteringTCPDialer), Server: parse(t, "https://example.com"), Proxy: through(parse(t, "socks5://"+proxy))}
 	if conn, err := d.Dial(t.Context()); err == nil {
 		_ = conn.Close()
 		t.Error("got a connection, want an error")
@@ -188,10 +188,10 @@ func TestClosesConnectionToSOCKSProxyThatRefuses(t *testing.T) {
 // Errors of the dialer and of the client get the description that they should have, without the peer's words.
 func TestErrorsAreDescribed(t *testing.T) {
 	proxied := func(t *testing.T, proxy string) *dialer.ServerDialer {
-		return &dialer.ServerDialer{TCP: new(dialer.GuardedTCPDialer), Server: parse(t, "https://example.com"), Proxy: through(parse(t, proxy))}
+		return &dialer.ServerDialer{TCP: new(dialer.AddressFilteringTCPDialer), Server: parse(t, "https://example.com"), Proxy: through(parse(t, proxy))}
 	}
 	direct := func(t *testing.T, server string) *dialer.ServerDialer {
-		return &dialer.ServerDialer{TCP: new(dialer.GuardedTCPDialer), Server: parse(t, server)}
+		return &dialer.ServerDialer{TCP: new(dialer.AddressFilteringTCPDialer), Server: parse(t, server)}
 	}
 	for name, test := range map[string]struct {
 		make func(t *testing.T) *dialer.ServerDialer
@@ -224,7 +224,7 @@ func TestErrorsAreDescribed(t *testing.T) {
 			s, c := startServer(t)
 			u := parse(t, s.URL)
 			u.Host = "localhost:" + u.Port()
-			return &dialer.ServerDialer{TCP: new(dialer.GuardedTCPDialer), Server: u, TLS: c}
+			return &dialer.ServerDialer{TCP: new(dialer.AddressFilteringTCPDialer), Server: u, TLS: c}
 		}, "certificate-for-another-host"},
 		"handshake breaks": {func(t *testing.T) *dialer.ServerDialer {
 			return direct(t, "https://"+brokertest.ServeRaw(t, brokertest.Reply("")))
@@ -251,7 +251,7 @@ func TestErrorsAreDescribed(t *testing.T) {
 		}, "forward-proxy-invalid"},
 		"proxy's scheme": {func(t *testing.T) *dialer.ServerDialer { return proxied(t, "ftp://127.0.0.1") }, "forward-proxy-invalid"},
 		"proxy's URL": {func(t *testing.T) *dialer.ServerDialer {
-			return &dialer.ServerDialer{TCP: new(dialer.GuardedTCPDialer), Server: parse(t, "https://example.com"), Proxy: func(*http.Request) (*url.URL, error) { return nil, errors.New(canary) }}
+			return &dialer.ServerDialer{TCP: new(dialer.AddressFilteringTCPDialer), Server: parse(t, "https://example.com"), Proxy: func(*http.Request) (*url.URL, error) { return nil, errors.New(canary) }}
 		}, "forward-proxy-invalid"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -281,7 +281,7 @@ func TestContextEndsDial(t *testing.T) {
 			<-arrived
 			cancel()
 		}()
-		d := &dialer.ServerDialer{TCP: new(dialer.GuardedTCPDialer), Server: parse(t, "https://example.com"), Proxy: through(parse(t, scheme+"://"+proxy))}
+		d := &dialer.ServerDialer{TCP: new(dialer.AddressFilteringTCPDialer), Server: parse(t, "https://example.com"), Proxy: through(parse(t, scheme+"://"+proxy))}
 		start := time.Now()
 		if conn, err := d.Dial(ctx); err == nil || time.Since(start) > 5*time.Second {
 			t.Errorf("%s: got %v, %v after %s, want an error at once", scheme, conn, err, time.Since(start))
@@ -313,7 +313,7 @@ func TestChecksIdleConnectionsThroughSOCKS5(t *testing.T) {
 				"direct": nil,
 				"socks5": through(parse(t, "socks5://u:p@"+brokertest.ServeRaw(t, socksProxy(t, api)))),
 			} {
-				d := &dialer.ServerDialer{TCP: new(dialer.GuardedTCPDialer), Server: parse(t, "http://example.com:443"), Proxy: proxy}
+				d := &dialer.ServerDialer{TCP: new(dialer.AddressFilteringTCPDialer), Server: parse(t, "http://example.com:443"), Proxy: proxy}
 				if proxy == nil {
 					d.Server = parse(t, "http://"+api)
 				}

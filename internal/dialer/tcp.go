@@ -18,9 +18,9 @@ import (
 // connectionAttemptDelay is how long one address is tried before the next is tried too: RFC 8305 section 5.
 const connectionAttemptDelay = 250 * time.Millisecond
 
-// GuardedTCPDialer opens TCP connections. Its fields must not be changed after the first call of DialContext, which is safe for
+// AddressFilteringTCPDialer opens TCP connections. Its fields must not be changed after the first call of DialContext, which is safe for
 // concurrent use. The zero value uses the system's resolver.
-type GuardedTCPDialer struct {
+type AddressFilteringTCPDialer struct {
 	// Resolver looks up the addresses of the hosts passed to UseResolverFor, in place of the system's resolver; nil for none.
 	Resolver *resolver.Resolver
 	// Listeners are the addresses at which this program accepts connections. It does not connect to them: a hosts file or a
@@ -34,7 +34,7 @@ type GuardedTCPDialer struct {
 }
 
 // UseResolverFor makes Resolver look up the addresses of hosts. It is safe for concurrent use.
-func (d *GuardedTCPDialer) UseResolverFor(hosts ...string) {
+func (d *AddressFilteringTCPDialer) UseResolverFor(hosts ...string) {
 	for _, host := range hosts {
 		d.hosts.Store(strings.ToLower(host), nil)
 	}
@@ -42,7 +42,7 @@ func (d *GuardedTCPDialer) UseResolverFor(hosts ...string) {
 
 // DialContext connects to a host and port, like that of net.Dialer. Its error wraps neterr.ErrLoop if the address is one of
 // Listeners, and neterr.ErrAddressRefused if it is Refused.
-func (d *GuardedTCPDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+func (d *AddressFilteringTCPDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := d.connect(ctx, network, address)
 	if socket, ok := conn.(*net.TCPConn); ok {
 		// The kernel's buffer of automatic size (up to 4 MiB) accepts new data only after a third has drained, which on a slow line
@@ -53,7 +53,7 @@ func (d *GuardedTCPDialer) DialContext(ctx context.Context, network, address str
 }
 
 // connect is DialContext without the options of the socket.
-func (d *GuardedTCPDialer) connect(ctx context.Context, network, address string) (net.Conn, error) {
+func (d *AddressFilteringTCPDialer) connect(ctx context.Context, network, address string) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: stepTimeout, KeepAlive: 30 * time.Second, Control: d.control}
 	host, port, err := net.SplitHostPort(address)
 	if _, added := d.hosts.Load(strings.ToLower(host)); err != nil || d.Resolver == nil || !added {
@@ -137,7 +137,7 @@ func dialParallel(ctx context.Context, dial dialFunc, network string, addresses 
 
 // control is for the field Control of net.Dialer: it is called before each attempt, with the address. What is checked here is what
 // is connected to, so a name server cannot answer differently in between.
-func (d *GuardedTCPDialer) control(_, address string, _ syscall.RawConn) error {
+func (d *AddressFilteringTCPDialer) control(_, address string, _ syscall.RawConn) error {
 	target, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return nil // not an address: net.Dialer does not call it with one
@@ -146,7 +146,7 @@ func (d *GuardedTCPDialer) control(_, address string, _ syscall.RawConn) error {
 }
 
 // Check returns the error of DialContext for an address to which it does not connect; nil for others.
-func (d *GuardedTCPDialer) Check(target netip.AddrPort) error {
+func (d *AddressFilteringTCPDialer) Check(target netip.AddrPort) error {
 	for _, listener := range d.Listeners {
 		own, ok := listener.(*net.TCPAddr)
 		if ok && own.Port == int(target.Port()) && reaches(target.Addr(), own.AddrPort().Addr()) {

@@ -31,7 +31,7 @@ func TestDoesNotConnectToRefusedAddresses(t *testing.T) {
 	l := listen(t, "127.0.0.1:0")
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	for _, refused := range []bool{true, false} {
-		tcp := &dialer.GuardedTCPDialer{Refused: func(address netip.Addr) bool { return refused && address.Unmap().IsLoopback() }}
+		tcp := &dialer.AddressFilteringTCPDialer{Refused: func(address netip.Addr) bool { return refused && address.Unmap().IsLoopback() }}
 		for _, host := range []string{"127.0.0.1", "localhost", "::ffff:127.0.0.1"} {
 			conn, err := tcp.DialContext(t.Context(), "tcp", net.JoinHostPort(host, port))
 			if conn != nil {
@@ -46,7 +46,7 @@ func TestDoesNotConnectToRefusedAddresses(t *testing.T) {
 
 func TestDoesNotConnectToItsOwnListeners(t *testing.T) {
 	loopback, everywhere, other := listen(t, "127.0.0.1:0"), listen(t, "0.0.0.0:0"), listen(t, "127.0.0.1:0")
-	tcp := &dialer.GuardedTCPDialer{Listeners: []net.Addr{loopback.Addr(), everywhere.Addr(), &net.UnixAddr{Name: "/run/x"}}}
+	tcp := &dialer.AddressFilteringTCPDialer{Listeners: []net.Addr{loopback.Addr(), everywhere.Addr(), &net.UnixAddr{Name: "/run/x"}}}
 	port := func(l net.Listener) string {
 		return strings.TrimPrefix(l.Addr().String()[strings.LastIndexByte(l.Addr().String(), ':'):], ":")
 	}
@@ -79,7 +79,7 @@ func TestResolverIsForItsHostsOnly(t *testing.T) {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	dns := brokertest.ServeDNS(t, "2001:db8::1", "127.0.0.2", "127.0.0.1")
 	// 127.0.0.2 and 2001:db8::1 do not accept: every address is tried.
-	tcp := &dialer.GuardedTCPDialer{Resolver: resolver.New(netip.MustParseAddrPort(dns))}
+	tcp := &dialer.AddressFilteringTCPDialer{Resolver: resolver.New(netip.MustParseAddrPort(dns))}
 	tcp.UseResolverFor("api.example", "LOGIN.example")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()

@@ -27,7 +27,7 @@ func TestReportsEventsOfDial(t *testing.T) {
 	})
 	target := parse(t, server.URL)
 	dial := func(ctx context.Context, config *tls.Config) {
-		conn, err := (&dialer.ServerDialer{TCP: new(dialer.GuardedTCPDialer), Server: target, TLS: config}).Dial(ctx)
+		conn, err := (&dialer.ServerDialer{TCP: new(dialer.AddressFilteringTCPDialer), Server: target, TLS: config}).Dial(ctx)
 		if err == nil {
 			_ = conn.Close()
 		}

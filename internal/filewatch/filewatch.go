@@ -37,15 +37,15 @@ func (t Trigger) Pull() {
 	}
 }
 
-// WatchDirs calls onStartAndChange at once and whenever something in the directories may have changed, and returns when ctx is done. It
+// WatchDirs calls checkForChanges at once and whenever something in the directories may have changed, and returns when ctx is done. It
 // watches directories and not files because Kubernetes replaces a symbolic link next to a file, and editors replace the file.
 //
 // dirs is called again each time. Its paths must be as filepath.Clean returns them, because the watcher lists its paths
-// in this form. If it returns none at first, onStartAndChange is never called.
+// in this form. If it returns none at first, checkForChanges is never called.
 //
-// Where there are no events, onStartAndChange is still called every 7 s, and also when checkNow, which may be nil, is pulled, and
+// Where there are no events, checkForChanges is still called every 7 s, and also when checkNow, which may be nil, is pulled, and
 // again once files that were being written then have settled. All calls are made from one goroutine.
-func WatchDirs(ctx context.Context, dirs func() []string, checkNow Trigger, onStartAndChange func()) {
+func WatchDirs(ctx context.Context, dirs func() []string, checkNow Trigger, checkForChanges func()) {
 	if len(dirs()) == 0 {
 		<-ctx.Done() // all values come from the environment, which cannot change
 		return
@@ -60,9 +60,9 @@ func WatchDirs(ctx context.Context, dirs func() []string, checkNow Trigger, onSt
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for {
-		onStartAndChange()
+		checkForChanges()
 		if watchOnly(watcher, dirs()) {
-			onStartAndChange() // a file may have changed just before its directory was added
+			checkForChanges() // a file may have changed just before its directory was added
 		}
 		select {
 		case <-ctx.Done():

@@ -54,7 +54,7 @@ func TestOtherReadersFollowTheMode(t *testing.T) {
 		if test.mode != "" {
 			wantReaders, wantRepair = "every user (mode "+test.mode+")", "chmod o-r "+test.path
 		}
-		if readers, repair := harden.OtherReaders(test.path); readers != wantReaders || repair != wantRepair {
+		if readers, repair := harden.ReadersBesidesBroker(test.path); readers != wantReaders || repair != wantRepair {
 			t.Errorf("%s: got %q, %q, want %q, %q", name, readers, repair, wantReaders, wantRepair)
 		}
 	}

@@ -11,10 +11,10 @@ import (
 // serviceName is the name of the broker's service: see package winservice.
 const serviceName = "etrusted-broker"
 
-// OtherReaders returns who besides the broker can read a secret file, and the command that prevents it. SYSTEM and the
+// ReadersBesidesBroker returns who besides the broker can read a secret file, and the command that prevents it. SYSTEM and the
 // administrators always can; the broker runs as the account of its service, or if there is no service as the current user. Both
 // are empty if no others can read the file, or if its access control list cannot be read.
-func OtherReaders(path string) (readers, repairCommand string) {
+func ReadersBesidesBroker(path string) (readers, repairCommand string) {
 	descriptor, err := windows.GetNamedSecurityInfo(path, windows.SE_FILE_OBJECT, windows.DACL_SECURITY_INFORMATION)
 	if err != nil {
 		return "", ""

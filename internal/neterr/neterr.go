@@ -64,9 +64,9 @@ var ErrLoop = errors.New("its host name leads to a broker")
 // ErrAddressRefused means that a host has an address to which the broker does not connect for an app: see package ssrf.
 var ErrAddressRefused = errors.New("has an address that the broker does not connect to")
 
-// VerifyNoLoop is for the field VerifyConnection of tls.Config: it returns ErrLoop if the server's certificate comes from the
+// VerifyServerIsNoBroker is for the field VerifyConnection of tls.Config: it returns ErrLoop if the server's certificate comes from the
 // local CA of a broker. A program that trusts that CA, as apps do, would otherwise send its requests, and its secret, to itself.
-func VerifyNoLoop(state tls.ConnectionState) error {
+func VerifyServerIsNoBroker(state tls.ConnectionState) error {
 	if isIssuedByAnyBroker(state.PeerCertificates[0]) {
 		return ErrLoop
 	}

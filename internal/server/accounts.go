@@ -80,8 +80,8 @@ func newTokenStore(c config.Config, log *zap.Logger) (storeOrNil *redisstore.Sto
 	})
 }
 
-// serversByAccount knows the API and the login server of each account. Its methods are safe for concurrent use.
-type serversByAccount struct {
+// apiAndLoginServersByAccount knows the API and the login server of each account. Its methods are safe for concurrent use.
+type apiAndLoginServersByAccount struct {
 	api, login *url.URL                 // of accounts without their own
 	hosts      *access.APIAndLoginHosts // all of them
 	exists     func(account string) bool
@@ -100,8 +100,8 @@ func (e usedAndTriedEnvironments) equal(other usedAndTriedEnvironments) bool {
 }
 
 // newServersByAccount returns the servers of the environments that were read from files. exists must not wait for a method of them.
-func newServersByAccount(c config.Config, exists func(account string) bool, fromFiles map[string]tokensource.APIEnvironment) *serversByAccount {
-	s := &serversByAccount{
+func newServersByAccount(c config.Config, exists func(account string) bool, fromFiles map[string]tokensource.APIEnvironment) *apiAndLoginServersByAccount {
+	s := &apiAndLoginServersByAccount{
 		api: c.API, login: c.Login, hosts: new(access.APIAndLoginHosts), exists: exists,
 		accounts: map[string]usedAndTriedEnvironments{}, onChange: func(_, _ []*url.URL) {},
 	}
@@ -112,7 +112,7 @@ func newServersByAccount(c config.Config, exists func(account string) bool, from
 	return s
 }
 
-func (s *serversByAccount) set(account string, inUse, beingTried tokensource.APIEnvironment) {
+func (s *apiAndLoginServersByAccount) set(account string, inUse, beingTried tokensource.APIEnvironment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if next := (usedAndTriedEnvironments{inUse, beingTried}); !next.equal(s.accounts[account]) {
@@ -121,12 +121,12 @@ func (s *serversByAccount) set(account string, inUse, beingTried tokensource.API
 	}
 }
 
-func (s *serversByAccount) remove(account string) {
+func (s *apiAndLoginServersByAccount) remove(account string) {
 	s.set(account, tokensource.APIEnvironment{}, tokensource.APIEnvironment{})
 }
 
 // watch calls onChange with the servers of the broker and of all accounts, now and after each change.
-func (s *serversByAccount) watch(onChange func(apis, logins []*url.URL)) {
+func (s *apiAndLoginServersByAccount) watch(onChange func(apis, logins []*url.URL)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.onChange = onChange
@@ -134,7 +134,7 @@ func (s *serversByAccount) watch(onChange func(apis, logins []*url.URL)) {
 }
 
 // update recomputes what depends on accounts.
-func (s *serversByAccount) update() {
+func (s *apiAndLoginServersByAccount) update() {
 	maps.DeleteFunc(s.accounts, func(_ string, its usedAndTriedEnvironments) bool { return its.equal(usedAndTriedEnvironments{}) })
 	var all []tokensource.APIEnvironment
 	s.apis = map[string]string{}
@@ -170,7 +170,7 @@ func hostsOf(servers []*url.URL) (hosts []string) {
 }
 
 // accountOf implements proxy.Config.AccountOf.
-func (s *serversByAccount) accountOf(apiHost string, caller *access.Caller) (account string, ok bool) {
+func (s *apiAndLoginServersByAccount) accountOf(apiHost string, caller *access.Caller) (account string, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	uses := func(account string) bool {
@@ -193,7 +193,7 @@ func (s *serversByAccount) accountOf(apiHost string, caller *access.Caller) (acc
 
 // followAccountServers prepares the broker for the servers of accounts: how to connect to them, and whether to answer in their
 // place. It must be called once, before serve. If the broker intercepts connections, an API's name may lead to the broker itself.
-func (b *broker) followAccountServers(ctx context.Context, tcp *dialer.GuardedTCPDialer, intercepts bool) {
+func (b *broker) followAccountServers(ctx context.Context, tcp *dialer.AddressFilteringTCPDialer, intercepts bool) {
 	b.tcp = tcp
 	examined, warned := map[string]bool{}, map[string]bool{} // APIs, and hosts
 	b.servers.watch(func(apis, logins []*url.URL) {

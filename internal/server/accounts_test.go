@@ -111,7 +111,9 @@ func TestAPISelectsAnAccountOfTheCaller(t *testing.T) {
 	}
 }
 
-func policyOf(s *serversByAccount) *access.Policy { return &access.Policy{APIAndLoginHosts: s.hosts} }
+func policyOf(s *apiAndLoginServersByAccount) *access.Policy {
+	return &access.Policy{APIAndLoginHosts: s.hosts}
+}
 
 func TestServerURLsAreThoseThatEnvironmentsName(t *testing.T) {
 	t.Parallel()

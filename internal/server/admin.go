@@ -27,9 +27,9 @@ func newAdminServer(handler http.Handler, log *zap.Logger) *http.Server {
 // minAdminConnAgeToEvict is how long a connection is open before it can be evicted: scrapers and probes need milliseconds.
 const minAdminConnAgeToEvict = 250 * time.Millisecond
 
-// connEvictor limits the number of open connections of an http.Server. Beyond the limit, it closes the oldest one to make room, so
+// adminConnEvictor limits the number of open connections of an http.Server. Beyond the limit, it closes the oldest one to make room, so
 // that clients that connect and stall do not lock out scrapers and probes.
-type connEvictor struct {
+type adminConnEvictor struct {
 	max int
 
 	mu   sync.Mutex
@@ -42,7 +42,7 @@ type admittedConn struct {
 }
 
 // onConnState is for http.Server.ConnState. The server accepts no connection while this function waits for room for the last one.
-func (e *connEvictor) onConnState(conn net.Conn, state http.ConnState) {
+func (e *adminConnEvictor) onConnState(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		for !e.admit(conn) {
@@ -56,7 +56,7 @@ func (e *connEvictor) onConnState(conn net.Conn, state http.ConnState) {
 }
 
 // admit adds a connection if there is room, or if the oldest one can be closed.
-func (e *connEvictor) admit(conn net.Conn) bool {
+func (e *adminConnEvictor) admit(conn net.Conn) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.open) >= e.max {

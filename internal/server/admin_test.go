@@ -46,7 +46,7 @@ func TestLongestOpenAdminConnectionMakesRoom(t *testing.T) {
 func TestWaitingForRoomTakesNoTimeFromAdminConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		evictor := connEvictor{max: 1}
+		evictor := adminConnEvictor{max: 1}
 		began := time.Now()
 		for i := range 3 {
 			conn, _ := net.Pipe()

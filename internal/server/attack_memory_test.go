@@ -45,7 +45,7 @@ func TestMemoryOfStalledReadersIsBounded(t *testing.T) {
 			api.Start()
 			t.Cleanup(api.Close)
 			c := loadConfig(t, brokertest.Environ(api.URL))
-			toAPI := newAPIClient(c.API, c, currentLimits(c).idle, new(dialer.GuardedTCPDialer))
+			toAPI := newAPIClient(c.API, c, currentLimits(c).idle, new(dialer.AddressFilteringTCPDialer))
 			address, inFlight := serveWithSmallBuffers(t, api.URL, toAPI, connectionLimits{app: 2 * readers, admin: 4})
 
 			before := heapInUse()
@@ -85,7 +85,7 @@ func TestMemoryOfStalledHTTP2ReaderIsBounded(t *testing.T) {
 	api.EnableHTTP2 = true
 	api.StartTLS()
 	t.Cleanup(api.Close)
-	transport := newHTTP2Transport(new(dialer.GuardedTCPDialer), 0)
+	transport := newHTTP2Transport(new(dialer.AddressFilteringTCPDialer), 0)
 	transport.TLSClientConfig.RootCAs = api.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	t.Cleanup(transport.CloseIdleConnections)
 	address, _ := serveWithSmallBuffers(t, api.URL, http2.New(parseURL(t, api.URL), transport, time.Minute), connectionLimits{app: 4, admin: 4})

@@ -31,7 +31,7 @@ type broker struct {
 	store          *redisstore.Store // nil without a token store
 	accounts       *tokensource.Accounts
 	keysAndTLS     *appKeysAndTLSReloader
-	servers        *serversByAccount
+	servers        *apiAndLoginServersByAccount
 	proxy          *proxy.Proxy
 	metrics        *metrics.Metrics
 	pages          *admin.Handler
@@ -44,7 +44,7 @@ type broker struct {
 	policy         *access.Policy
 	ca             *localca.CA // nil if CONNECT is not allowed
 	pass           *passHostsClient
-	tcp            *dialer.GuardedTCPDialer // opens the connections to the APIs that only accounts have
+	tcp            *dialer.AddressFilteringTCPDialer // opens the connections to the APIs that only accounts have
 	limits         connectionLimits
 	denied         throttledRequestLog
 	failed         throttledRequestLog
@@ -100,7 +100,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 	if b.policy, err = b.newPolicy(hosts); err != nil {
 		return nil, err
 	}
-	b.pass = &passHostsClient{hosts: b.policy.PassHosts, checked: &dialer.GuardedTCPDialer{Refused: ssrf.IsLoopbackLinkLocalOrMetadata}, unchecked: new(dialer.GuardedTCPDialer)}
+	b.pass = &passHostsClient{hosts: b.policy.PassHosts, checked: &dialer.AddressFilteringTCPDialer{Refused: ssrf.IsLoopbackLinkLocalOrMetadata}, unchecked: new(dialer.AddressFilteringTCPDialer)}
 	b.proxy, err = proxy.New(proxy.Config{
 		Upstream:       c.API,
 		UpstreamClient: toAPI,

@@ -50,7 +50,7 @@ func newBubbleWith(t *testing.T, options fakeetrusted.Options, change func(*setu
 	t.Helper()
 	b := &bubble{eTrusted: fakeetrusted.New(options), app: fakeetrusted.NewListener(), admin: fakeetrusted.NewListener(), logs: &brokertest.LogBuffer{}}
 	api, login := fakeetrusted.NewListener(), fakeetrusted.NewListener()
-	toLogin := NewLoginTransport(new(dialer.GuardedTCPDialer))
+	toLogin := NewLoginTransport(new(dialer.AddressFilteringTCPDialer))
 	toLogin.Proxy, toLogin.DialContext = nil, login.Dial
 	s := setup{
 		config: config.Config{

@@ -18,7 +18,7 @@ import (
 func startHTTP2(t *testing.T, windows chan<- uint32, reply func(brokertest.HTTP2Stream)) (addr string) {
 	t.Helper()
 	api := brokertest.ServeRawHTTP2(t, windows, reply)
-	transport := newHTTP2Transport(new(dialer.GuardedTCPDialer), 0)
+	transport := newHTTP2Transport(new(dialer.AddressFilteringTCPDialer), 0)
 	transport.TLSClientConfig.RootCAs = api.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	t.Cleanup(transport.CloseIdleConnections)
 	addr, _ = serveWithSmallBuffers(t, api.URL, http2.New(parseURL(t, api.URL), transport, 300*time.Millisecond), connectionLimits{app: 100, admin: 4})

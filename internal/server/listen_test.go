@@ -49,7 +49,7 @@ func TestEndsWhenListenerFails(t *testing.T) {
 			}
 		}
 		_ = listeners[closed].Close()
-		b, err := newBroker(c, Build{}, zap.NewNop(), newAPIClient(c.API, c, currentLimits(c).idle, new(dialer.GuardedTCPDialer)), NewLoginTransport(new(dialer.GuardedTCPDialer)))
+		b, err := newBroker(c, Build{}, zap.NewNop(), newAPIClient(c.API, c, currentLimits(c).idle, new(dialer.AddressFilteringTCPDialer)), NewLoginTransport(new(dialer.AddressFilteringTCPDialer)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,7 +19,7 @@ type passHostsClient struct {
 	hosts access.PassHosts
 	// checked connects to no address that package ssrf refuses. unchecked is for addresses that the configuration contains: of
 	// hosts, and of the proxy in the environment. Neither connects to the broker itself.
-	checked, unchecked *dialer.GuardedTCPDialer
+	checked, unchecked *dialer.AddressFilteringTCPDialer
 }
 
 // Dial implements proxy.PassThrough.

@@ -117,7 +117,7 @@ func (b *broker) serve(ctx context.Context, l Listeners) error {
 		go serveAndReport("intercept", failed, func() error { return b.app.Serve(connWrappingListener{intercept, wrap}) })
 	}
 	if l.Admin != nil {
-		b.admin.ConnState = (&connEvictor{max: b.limits.admin}).onConnState
+		b.admin.ConnState = (&adminConnEvictor{max: b.limits.admin}).onConnState
 		go serveAndReport("admin", failed, func() error { return b.admin.Serve(l.Admin) })
 	}
 	defer func() { _ = b.admin.Close() }() // last, so that it reports on the drain

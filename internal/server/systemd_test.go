@@ -23,7 +23,7 @@ func TestNotifySendsStoppingBeforeListenerCloses(t *testing.T) {
 	manager := brokertest.NewSystemd(t)
 	t.Setenv("NOTIFY_SOCKET", manager.Path) // so the test is not parallel
 	c := loadConfig(t, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))))
-	b := newIdleBroker(t, c, newAPIClient(c.API, c, currentLimits(c).idle, new(dialer.GuardedTCPDialer)))
+	b := newIdleBroker(t, c, newAPIClient(c.API, c, currentLimits(c).idle, new(dialer.AddressFilteringTCPDialer)))
 	announced := make(chan bool, 1)
 	once := sync.OnceFunc(func() {
 		_ = manager.Conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond)) // what was sent already: reading it may take time on a busy machine
@@ -54,7 +54,7 @@ func TestWatchdogStopsOnceBrokerHangs(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", manager.Path) // so the test is not parallel
 	t.Setenv("WATCHDOG_USEC", "40000")
 	c := loadConfig(t, brokertest.Environ(brokertest.Serve(t, fakeetrusted.New(fakeetrusted.Options{}))))
-	b := newIdleBroker(t, c, newAPIClient(c.API, c, currentLimits(c).idle, new(dialer.GuardedTCPDialer)))
+	b := newIdleBroker(t, c, newAPIClient(c.API, c, currentLimits(c).idle, new(dialer.AddressFilteringTCPDialer)))
 	var lock sync.Mutex
 	pages := b.admin.Handler
 	b.admin.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -87,7 +87,7 @@ func TestWatchdogStopsOnceBrokerHangs(t *testing.T) {
 // newIdleBroker returns a broker that does not serve yet. toAPI sends its requests to the API.
 func newIdleBroker(t *testing.T, c config.Config, toAPI proxy.RoundTripper) *broker {
 	t.Helper()
-	toLogin := NewLoginTransport(new(dialer.GuardedTCPDialer))
+	toLogin := NewLoginTransport(new(dialer.AddressFilteringTCPDialer))
 	t.Cleanup(toLogin.CloseIdleConnections)
 	b, err := newBroker(c, Build{}, zap.NewNop(), toAPI, toLogin)
 	if err != nil {

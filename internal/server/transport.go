@@ -37,8 +37,8 @@ const (
 )
 
 // NewUpstreamDialer returns what opens the connections to the API and the login server.
-func NewUpstreamDialer(c config.Config) *dialer.GuardedTCPDialer {
-	tcp := new(dialer.GuardedTCPDialer)
+func NewUpstreamDialer(c config.Config) *dialer.AddressFilteringTCPDialer {
+	tcp := new(dialer.AddressFilteringTCPDialer)
 	tcp.UseResolverFor(c.API.Hostname(), c.Login.Hostname())
 	if c.Resolver.IsValid() {
 		tcp.Resolver = resolver.New(c.Resolver)
@@ -47,7 +47,7 @@ func NewUpstreamDialer(c config.Config) *dialer.GuardedTCPDialer {
 }
 
 // newAPIClient returns a client for an API that keeps at most maxIdle idle connections.
-func newAPIClient(api *url.URL, c config.Config, maxIdle int, tcp *dialer.GuardedTCPDialer) proxy.RoundTripper {
+func newAPIClient(api *url.URL, c config.Config, maxIdle int, tcp *dialer.AddressFilteringTCPDialer) proxy.RoundTripper {
 	if c.UpstreamHTTP2 {
 		return http2.New(api, newHTTP2Transport(tcp, maxIdle), c.UpstreamTimeout)
 	}
@@ -62,7 +62,7 @@ func newAPIClient(api *url.URL, c config.Config, maxIdle int, tcp *dialer.Guarde
 
 // NewLoginTransport returns the transport to the login server. It shares no connections with the API's client, so that neither can
 // starve the other.
-func NewLoginTransport(tcp *dialer.GuardedTCPDialer) *http.Transport {
+func NewLoginTransport(tcp *dialer.AddressFilteringTCPDialer) *http.Transport {
 	t := newTransport(tcp, 8) // the number of concurrent token requests
 	// Requests that share an HTTP/2 connection hang together, but one that hangs must not delay the next.
 	t.Protocols = new(http.Protocols)
@@ -70,20 +70,20 @@ func NewLoginTransport(tcp *dialer.GuardedTCPDialer) *http.Transport {
 	return t
 }
 
-func newHTTP2Transport(tcp *dialer.GuardedTCPDialer, maxIdle int) *http.Transport {
+func newHTTP2Transport(tcp *dialer.AddressFilteringTCPDialer, maxIdle int) *http.Transport {
 	t := newTransport(tcp, maxIdle)
 	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: http2PingInterval, PingTimeout: http2PingTimeout, MaxReceiveBufferPerStream: http2StreamWindow}
 	return t
 }
 
-func newTransport(tcp *dialer.GuardedTCPDialer, maxIdle int) *http.Transport {
+func newTransport(tcp *dialer.AddressFilteringTCPDialer, maxIdle int) *http.Transport {
 	return &http.Transport{
 		MaxIdleConns:           maxIdle,
 		MaxIdleConnsPerHost:    maxIdle,
 		Proxy:                  http.ProxyFromEnvironment,
 		OnProxyConnectResponse: neterr.OnProxyConnectResponse,
 		DialContext:            tcp.DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, VerifyConnection: neterr.VerifyNoLoop},
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, VerifyConnection: neterr.VerifyServerIsNoBroker},
 		TLSHandshakeTimeout:    transportHandshakeTimeout,
 		IdleConnTimeout:        transportIdleTimeout,
 		MaxResponseHeaderBytes: transportMaxResponseHeader,
@@ -123,7 +123,7 @@ func (w *slowLoginLoggingTransport) RoundTrip(r *http.Request) (*http.Response, 
 
 // NewBodylessAPITransport returns the broker's client for an API in the form of net/http. It supports requests without a body, and
 // a httptrace.ClientTrace for their connections. The caller must read the body of a response to its end, or cancel the request.
-func NewBodylessAPITransport(api *url.URL, c config.Config, tcp *dialer.GuardedTCPDialer) http.RoundTripper {
+func NewBodylessAPITransport(api *url.URL, c config.Config, tcp *dialer.AddressFilteringTCPDialer) http.RoundTripper {
 	return bodylessAPITransport{newAPIClient(api, c, currentLimits(c).idle, tcp)}
 }
 

@@ -28,7 +28,7 @@ func newTLSServer(t *testing.T, handler http.Handler, change func(*httptest.Serv
 	change(server)
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	transport := NewLoginTransport(new(dialer.GuardedTCPDialer))
+	transport := NewLoginTransport(new(dialer.AddressFilteringTCPDialer))
 	transport.Proxy = nil // ignores the proxy of the machine that runs the test
 	transport.TLSClientConfig.RootCAs = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	t.Cleanup(transport.CloseIdleConnections)
@@ -114,7 +114,7 @@ func TestTransportRequestsNoCompression(t *testing.T) {
 
 func TestTransportKeepsConnectionsForLessThanAMinute(t *testing.T) {
 	t.Parallel()
-	transport := NewLoginTransport(new(dialer.GuardedTCPDialer))
+	transport := NewLoginTransport(new(dialer.AddressFilteringTCPDialer))
 	// If the transport kept idle connections for longer than the server does, requests would be lost when the server closes them.
 	if transport.IdleConnTimeout <= 0 || transport.IdleConnTimeout >= time.Minute {
 		t.Errorf("got idle timeout %v, want more than 0 and less than a minute", transport.IdleConnTimeout)
@@ -137,7 +137,7 @@ func TestAPITransportRoundTrip(t *testing.T) {
 	}))
 	t.Cleanup(api.Close)
 	t.Cleanup(func() { close(released) })
-	transport := NewBodylessAPITransport(parseURL(t, api.URL), loadConfig(t, brokertest.Environ(api.URL)), new(dialer.GuardedTCPDialer))
+	transport := NewBodylessAPITransport(parseURL(t, api.URL), loadConfig(t, brokertest.Environ(api.URL)), new(dialer.AddressFilteringTCPDialer))
 	connections := 0
 	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{ConnectDone: func(string, string, error) { connections++ }})
 	send := func(ctx context.Context, path string) (*http.Response, error) {

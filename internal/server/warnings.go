@@ -104,7 +104,7 @@ func (b *broker) warnReadableFiles(paths ...string) {
 		if path == "" {
 			continue
 		}
-		readers, repair := harden.OtherReaders(path)
+		readers, repair := harden.ReadersBesidesBroker(path)
 		if before, _ := b.readers.Swap(path, readers); readers != "" && readers != before {
 			warn(b.log, "readable-secret-file", "others on this machine can read a secret file: run the command in repair",
 				zap.String("file", path), zap.String("readers", readers), zap.String("repair", repair))

@@ -97,7 +97,7 @@ func (a *RequestAllowList) check(request *Request, listName string) *problem.Pro
 	case !a.Allowed(request.Method, request.APITarget):
 		return notInAllowList(request.Method, request.APITarget, listName)
 	case slices.ContainsFunc(request.Fields, func(field http1.Field) bool { return IsMethodOrPathOverride(field.Name) }):
-		return errMethodOverride
+		return errMethodOrPathOverride
 	default:
 		return nil
 	}

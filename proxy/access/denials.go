@@ -11,24 +11,24 @@ type DenialReason string
 
 // The reasons for a denial.
 const (
-	ReasonHost           DenialReason = "host"        // the host is not allowed: DNS rebinding, or a name missing from the configuration
-	ReasonBrowser        DenialReason = "browser"     // a web page sent it
-	ReasonMethod         DenialReason = "method"      // CONNECT, TRACE
-	ReasonUpgrade        DenialReason = "upgrade"     // it asks for another protocol
-	ReasonTarget         DenialReason = "target"      // it is for another server
-	ReasonPath           DenialReason = "path"        // dot segments, backslashes, control characters
-	ReasonKey            DenialReason = "key"         // the caller is unknown: the access key is missing or wrong
-	ReasonAccount        DenialReason = "account"     // the caller may not use the account
-	ReasonCertificate    DenialReason = "certificate" // the client certificate has expired, or its CA was removed
-	ReasonNotInAllowList DenialReason = "rule"        // the allow list does not include this method and path
-	ReasonMalformed      DenialReason = "malformed"   // it violates RFC 9112: see package http1
-	ReasonEvicted        DenialReason = "connections" // a connection was closed to make room for another: see package http1
-	ReasonHandshake      DenialReason = "handshake"   // a TLS handshake failed
+	ReasonHost              DenialReason = "host"        // the host is not allowed: DNS rebinding, or a name missing from the configuration
+	ReasonBrowser           DenialReason = "browser"     // a web page sent it
+	ReasonUnsupportedMethod DenialReason = "method"      // CONNECT, TRACE
+	ReasonUpgrade           DenialReason = "upgrade"     // it asks for another protocol
+	ReasonTarget            DenialReason = "target"      // it is for another server
+	ReasonPath              DenialReason = "path"        // dot segments, backslashes, control characters
+	ReasonKey               DenialReason = "key"         // the caller is unknown: the access key is missing or wrong
+	ReasonAccount           DenialReason = "account"     // the caller may not use the account
+	ReasonCertificate       DenialReason = "certificate" // the client certificate has expired, or its CA was removed
+	ReasonNotInAllowList    DenialReason = "rule"        // the allow list does not include this method and path
+	ReasonMalformed         DenialReason = "malformed"   // it violates RFC 9112: see package http1
+	ReasonEvicted           DenialReason = "connections" // a connection was closed to make room for another: see package http1
+	ReasonHandshake         DenialReason = "handshake"   // a TLS handshake failed
 )
 
 // Reasons lists all reasons.
 var Reasons = [...]DenialReason{
-	ReasonHost, ReasonBrowser, ReasonMethod, ReasonUpgrade, ReasonTarget, ReasonPath,
+	ReasonHost, ReasonBrowser, ReasonUnsupportedMethod, ReasonUpgrade, ReasonTarget, ReasonPath,
 	ReasonKey, ReasonAccount, ReasonCertificate, ReasonNotInAllowList, ReasonMalformed, ReasonEvicted, ReasonHandshake,
 }
 
@@ -59,7 +59,7 @@ var errClientCertificateNoLongerTrusted = setClose(newDenial(ReasonCertificate, 
 	"the client certificate of this connection has expired, or its CA is no longer trusted",
 	"Open a new connection with a valid certificate from a CA in BROKER_TLS_CLIENT_CA_FILE."))
 
-var errMethodNotAllowed = newDenial(ReasonMethod, http.StatusMethodNotAllowed, "method-not-allowed",
+var errMethodNotAllowed = newDenial(ReasonUnsupportedMethod, http.StatusMethodNotAllowed, "method-not-allowed",
 	"CONNECT and TRACE are not supported",
 	"Use the broker as the API's base URL. CONNECT needs BROKER_INTERCEPT_CA_DIR or BROKER_PASS_HOSTS, and TRACE would send the token back to its sender.",
 	problem.HeaderField{Name: "Allow", Value: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"})
@@ -143,6 +143,6 @@ var errLoginServerRequest = newDenial(ReasonTarget, http.StatusNotFound, "login-
 	"the request is for the login server",
 	"In its place, the broker answers only token requests: POST, with BROKER_TOKEN_ENDPOINT=true.")
 
-var errMethodOverride = newDenial(ReasonNotInAllowList, http.StatusForbidden, "method-override",
+var errMethodOrPathOverride = newDenial(ReasonNotInAllowList, http.StatusForbidden, "method-override",
 	"a header asks for a different method or path than the request line",
 	"An allow list is set, so send the method and path in the request line, without X-HTTP-Method-Override, X-Original-URL and similar headers.")

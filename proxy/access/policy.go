@@ -80,7 +80,7 @@ func (p *Policy) Check(r *Request) Decision {
 		return Decision{Denied: errClientCertificateNoLongerTrusted}
 	case r.Method == http.MethodConnect:
 		return p.checkConnect(r)
-	case isDeniedMethod(r.Method):
+	case isConnectOrTrace(r.Method):
 		return Decision{Denied: errMethodNotAllowed}
 	case r.Tunnel == nil && r.AbsoluteForm && p.isOtherHost(r):
 		return p.checkOtherHost(r)
@@ -166,9 +166,9 @@ func (p *Policy) checkPermissions(r *Request, caller *Caller) *problem.Problem {
 	return caller.AllowList.check(r, "the caller's file allow")
 }
 
-// isDeniedMethod reports whether a method is CONNECT or TRACE, or one that some servers treat as TRACE. Methods are
+// isConnectOrTrace reports whether a method is CONNECT or TRACE, or one that some servers treat as TRACE. Methods are
 // case-sensitive (RFC 9110 section 9.1), but a server that does not know that would send the token back.
-func isDeniedMethod(method string) bool {
+func isConnectOrTrace(method string) bool {
 	return strings.EqualFold(method, http.MethodConnect) || strings.EqualFold(method, http.MethodTrace) || strings.EqualFold(method, "TRACK")
 }
 

@@ -87,14 +87,14 @@ func TestDeniesForeignAndBrowserRequests(t *testing.T) {
 		{get + "\r\nUser-Agent: com.apple.trustd/3.0", access.ReasonBrowser, 403},
 		{get + "\r\nUser-Agent: shop/1 (com.apple.trustd/3.0)", "", 0},
 
-		{"CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443", access.ReasonMethod, 405},
-		{"CONNECT localhost:8080 HTTP/1.1\r\nHost: localhost", access.ReasonMethod, 405},
-		{"TRACE /x HTTP/1.1\r\nHost: localhost", access.ReasonMethod, 405},
-		{"trace /x HTTP/1.1\r\nHost: localhost", access.ReasonMethod, 405},
-		{"Track /x HTTP/1.1\r\nHost: localhost", access.ReasonMethod, 405},
-		{"connect localhost:8080 HTTP/1.1\r\nHost: localhost", access.ReasonMethod, 405},
+		{"CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443", access.ReasonUnsupportedMethod, 405},
+		{"CONNECT localhost:8080 HTTP/1.1\r\nHost: localhost", access.ReasonUnsupportedMethod, 405},
+		{"TRACE /x HTTP/1.1\r\nHost: localhost", access.ReasonUnsupportedMethod, 405},
+		{"trace /x HTTP/1.1\r\nHost: localhost", access.ReasonUnsupportedMethod, 405},
+		{"Track /x HTTP/1.1\r\nHost: localhost", access.ReasonUnsupportedMethod, 405},
+		{"connect localhost:8080 HTTP/1.1\r\nHost: localhost", access.ReasonUnsupportedMethod, 405},
 		{"TRACES /x HTTP/1.1\r\nHost: localhost", "", 0},
-		{"TRACE /x HTTP/1.1\r\nHost: attacker.example", access.ReasonMethod, 405},
+		{"TRACE /x HTTP/1.1\r\nHost: attacker.example", access.ReasonUnsupportedMethod, 405},
 
 		{get + "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13", access.ReasonUpgrade, 403},
 		{get + "\r\nUpgrade: WebSocket", access.ReasonUpgrade, 403},
@@ -263,7 +263,7 @@ func TestReasonsListsAllReasons(t *testing.T) {
 		known[reason] = true
 	}
 	for _, reason := range []access.DenialReason{
-		access.ReasonHost, access.ReasonBrowser, access.ReasonMethod, access.ReasonUpgrade, access.ReasonTarget,
+		access.ReasonHost, access.ReasonBrowser, access.ReasonUnsupportedMethod, access.ReasonUpgrade, access.ReasonTarget,
 		access.ReasonPath, access.ReasonKey, access.ReasonNotInAllowList, access.ReasonMalformed, access.ReasonEvicted,
 		access.ReasonCertificate, access.ReasonHandshake, access.ReasonAccount,
 	} {

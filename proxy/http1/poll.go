@@ -22,7 +22,7 @@ type poller struct {
 // newPoller returns the poller of a connection, or nil if it cannot have one.
 func newPoller(conn net.Conn) *poller {
 	socket, ok := conn.(syscall.Conn)
-	if !ok || readNow == nil {
+	if !ok || readNowOrNil == nil {
 		return nil
 	}
 	raw, err := socket.SyscallConn()
@@ -30,7 +30,7 @@ func newPoller(conn net.Conn) *poller {
 		return nil
 	}
 	p := &poller{raw: raw}
-	p.read = func(fd uintptr) { p.n, p.err = readNow(fd, p.into) }
+	p.read = func(fd uintptr) { p.n, p.err = readNowOrNil(fd, p.into) }
 	p.tryFill = func(uintptr) bool {
 		p.err = p.buffer.fill(p)
 		return !errors.Is(p.err, os.ErrDeadlineExceeded)

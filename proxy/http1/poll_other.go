@@ -2,5 +2,5 @@
 
 package http1
 
-// readNow is nil: a connection that the upstream has closed is noticed when a request fails on it.
-var readNow func(fd uintptr, p []byte) (int, error)
+// readNowOrNil is nil: a connection that the upstream has closed is noticed when a request fails on it.
+var readNowOrNil func(fd uintptr, p []byte) (int, error)

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// readNow relies on the sockets of package net being non-blocking.
-var readNow = func(fd uintptr, p []byte) (int, error) {
+// readNowOrNil relies on the sockets of package net being non-blocking.
+var readNowOrNil = func(fd uintptr, p []byte) (int, error) {
 	n, err := syscall.Read(int(fd), p)
 	switch {
 	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):

@@ -7,9 +7,9 @@ import (
 
 // Limits of a response's header.
 const (
-	maxResponseHeader = 256 << 10
-	maxResponseFields = 16 << 10
-	maxFoldedLines    = 256 // each copies the value so far
+	maxResponseHeader      = 256 << 10
+	maxResponseFields      = 16 << 10
+	maxResponseFoldedLines = 256 // each copies the value so far
 )
 
 // InvalidResponseError reports that an upstream's response is not valid HTTP. It contains nothing of the response.
@@ -88,7 +88,7 @@ func (h *responseHead) parseFieldLine(line string) error {
 		return errResponseField
 	}
 	if line[0] == ' ' || line[0] == '\t' {
-		if h.folded++; len(h.Fields) == 0 || h.folded > maxFoldedLines {
+		if h.folded++; len(h.Fields) == 0 || h.folded > maxResponseFoldedLines {
 			return errResponseField
 		}
 		last := &h.Fields[len(h.Fields)-1]

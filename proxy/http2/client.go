@@ -17,8 +17,8 @@ import (
 	"etrusted-broker/proxy/http1"
 )
 
-// errUnforwardableTarget is for a path that begins with two slashes and has other bytes that net/http does not keep.
-var errUnforwardableTarget = &problem.Problem{
+// errTargetUnforwardableOverHTTP2 is for a path that begins with two slashes and has other bytes that net/http does not keep.
+var errTargetUnforwardableOverHTTP2 = &problem.Problem{
 	Code:       "invalid-http2-target",
 	Status:     http.StatusBadRequest,
 	Title:      "The request target is invalid",
@@ -86,10 +86,10 @@ func (c *Client) url(target string) (*url.URL, error) {
 	}
 	parsed, err := url.ParseRequestURI(path)
 	if err != nil {
-		return nil, errUnforwardableTarget
+		return nil, errTargetUnforwardableOverHTTP2
 	}
 	if u.Path, u.RawPath = parsed.Path, parsed.RawPath; u.EscapedPath() != path {
-		return nil, errUnforwardableTarget
+		return nil, errTargetUnforwardableOverHTTP2
 	}
 	return u, nil
 }

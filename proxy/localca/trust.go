@@ -11,9 +11,9 @@ import (
 //go:embed trust.txt
 var trustInstructionsTemplate string
 
-// TrustInstructions returns instructions for making individual apps trust the CA certificate at path. The commands are
+// AppTrustInstructions returns instructions for making individual apps trust the CA certificate at path. The commands are
 // for a POSIX shell and assume that the broker listens on its default address.
-func TrustInstructions(certificatePath string) string {
+func AppTrustInstructions(certificatePath string) string {
 	quoted := "'" + strings.ReplaceAll(certificatePath, "'", `'\''`) + "'" // one shell word, whatever characters it contains
 	return strings.ReplaceAll(trustInstructionsTemplate, "{path}", quoted)
 }

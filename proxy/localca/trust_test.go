@@ -12,7 +12,7 @@ import (
 func TestTrustInstructionsQuotePath(t *testing.T) {
 	t.Parallel()
 	path := `/it's a "directory"/$(touch x)/ca.crt`
-	text := localca.TrustInstructions(path)
+	text := localca.AppTrustInstructions(path)
 	var assignment string
 	for line := range strings.Lines(text) {
 		if line = strings.TrimSpace(line); strings.HasPrefix(line, "CA=") {

@@ -32,8 +32,8 @@ const (
 	// maxLeaseAge is how old a lease gets before its pause without an attacker: it lasts for the longest attempt, with a request to
 	// the store before and after it.
 	maxLeaseAge = tokensource.DefaultTokenRequestTimeout + 2*operationTimeout
-	// maxClockDifference is between two brokers. An attacker may set the store's clock, so those of the brokers count too.
-	maxClockDifference = 5 * time.Minute
+	// maxBrokerClockDifference is between two brokers. An attacker may set the store's clock, so those of the brokers count too.
+	maxBrokerClockDifference = 5 * time.Minute
 )
 
 // entryHandle implements tokensource.Entry.
@@ -64,7 +64,7 @@ func (e *entryHandle) Get(ctx context.Context) (tokensource.SharedState, error) 
 	}
 	r, ok := e.open(e.leaseKey, e.seen)
 	left := maxLeaseAge + r.Remaining - time.Duration(shared.FencingToken-r.FencingToken)*time.Microsecond
-	if ok && left > 0 && now.Sub(r.Issued).Abs() < maxClockDifference {
+	if ok && left > 0 && now.Sub(r.Issued).Abs() < maxBrokerClockDifference {
 		r.Remaining = min(left, r.Remaining, time.Duration(parseNumberOrZero(reply[5]))*time.Millisecond)
 		shared.Lease = r.Lease
 	}
