@@ -68,7 +68,7 @@ func (x *exchange) readBodyAndToken() (string, *url.URL, *problem.Problem) {
 	return x.authorization() // last, so that it cannot expire while a client sends slowly
 }
 
-// authorization returns the value of the Authorization field, and the API that it is for. It waits for a token if there is none.
+// authorization returns the value of the Authorization field, and the API that it is for. It waits for a token if necessary.
 func (x *exchange) authorization() (string, *url.URL, *problem.Problem) {
 	if value, api, ok := x.tokens.Current(); ok {
 		return value, api, nil

@@ -219,7 +219,7 @@ func (a *Accounts) listNames() (names []string, err error) {
 	}
 	entries, err := os.ReadDir(a.config.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the accounts directory: %w", withoutPath(err))
+		return nil, fmt.Errorf("cannot read the accounts directory: %w", WithoutPath(err))
 	}
 	for _, entry := range entries {
 		name := entry.Name()

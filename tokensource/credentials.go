@@ -84,7 +84,7 @@ func parseSecretFile[T any](path string, parse func(content []byte) (T, error)) 
 func readRegularFilePrefix(path string, maxBytes int64) ([]byte, error) {
 	switch info, err := os.Stat(path); {
 	case err != nil:
-		return nil, withoutPath(err)
+		return nil, WithoutPath(err)
 	case info.IsDir():
 		return nil, errors.New("it is a directory: use the path of a file in it")
 	case !info.Mode().IsRegular(): // opening a pipe would block until another process writes to it
@@ -92,15 +92,15 @@ func readRegularFilePrefix(path string, maxBytes int64) ([]byte, error) {
 	}
 	file, err := os.Open(path) //nolint:gosec // G304: the operator's own configuration names the path.
 	if err != nil {
-		return nil, withoutPath(err)
+		return nil, WithoutPath(err)
 	}
 	defer func() { _ = file.Close() }() // only read from
 	content, err := io.ReadAll(io.LimitReader(file, maxBytes))
-	return content, withoutPath(err)
+	return content, WithoutPath(err)
 }
 
-// withoutPath removes the path from a file error, so that a message names it once.
-func withoutPath(err error) error {
+// WithoutPath removes the path from an error of package os, so that a message names it once.
+func WithoutPath(err error) error {
 	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		return pathErr.Err
 	}

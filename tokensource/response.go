@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -152,7 +151,11 @@ func parseTokenResponse(body []byte, serverTime time.Time) (*token, error) {
 
 // isB64Token reports whether a text is a b64token (RFC 6750 section 2.1). Anything else, above all a line break, could change the
 // request that the token is put into.
-var isB64Token = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`).MatchString
+func isB64Token(text string) bool {
+	const characters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
+	unpadded := strings.TrimRight(text, "=")
+	return unpadded != "" && strings.Trim(unpadded, characters) == ""
+}
 
 // tokenLifetime returns how long a token is valid according to its response: expires_in as a number or a numeric
 // string, zero or less meaning that it has expired; if it is missing or not a number, the token's own exp − iat (a

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,7 +75,7 @@ func (i invocation) loadCheckConfig() check.Config {
 		checkConfig, more, problems = i.checkConfigFrom(c)
 		warnings = append(warnings, more...)
 	}
-	checkConfig.Configuration, checkConfig.Began = check.Passed("settings are valid", append(c.UnknownVariables, warnings...)...), began
+	checkConfig.Configuration, checkConfig.Began = check.Passed("settings are valid", slices.Concat(c.UnknownVariables, warnings)...), began
 	if len(problems) > 0 {
 		checkConfig.Configuration = invalidConfigurationStep(problems, c.UnknownVariables, warnings)
 	}
@@ -98,9 +99,9 @@ func invalidConfigurationStep(problems []config.Error, unknownVariables, warning
 		lines = append(lines, problem.Error())
 	}
 	if strings.HasPrefix(problems[0].Message, "is not set") {
-		lines = append(unknownVariables, lines...)
+		lines = slices.Concat(unknownVariables, lines)
 	} else {
-		warnings = append(unknownVariables, warnings...)
+		warnings = slices.Concat(unknownVariables, warnings)
 	}
 	step := check.Failed(check.CauseConfiguration, problems[0].Code(), lines[0], strings.Join(append(lines[1:], "'etrusted-broker config' shows the current values."), "\n"))
 	step.Warnings = warnings

@@ -67,7 +67,7 @@ type Handler struct {
 
 // New returns a Handler.
 func New(config Config) *Handler {
-	h := &Handler{config: config, history: newHistory(time.Now())}
+	h := &Handler{config: config, history: newCountsAndStatesHistory(time.Now())}
 	for path, file := range pageFiles {
 		h.mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
 			write(w, http.StatusOK, file.contentType, file.content)

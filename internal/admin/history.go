@@ -40,7 +40,7 @@ type countsSample struct {
 	counts map[string]metrics.Counts
 }
 
-func newHistory(now time.Time) countsAndStatesHistory {
+func newCountsAndStatesHistory(now time.Time) countsAndStatesHistory {
 	return countsAndStatesHistory{
 		samples:   []countsSample{{at: now}},
 		refreshes: map[string][]RefreshMinute{},

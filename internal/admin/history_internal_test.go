@@ -13,7 +13,7 @@ import (
 func TestDropsMinutesInFuture(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	h := newHistory(now)
+	h := newCountsAndStatesHistory(now)
 	h.recordRefresh(tokensource.RefreshEvent{Account: "de", Outcome: tokensource.OutcomeRejected}, now.Round(0).Add(24*time.Hour))
 	h.recordRefresh(tokensource.RefreshEvent{Account: "de", Outcome: tokensource.OutcomeSuccess}, now)
 	if got := h.refreshesOf("de", now); len(got) != 1 || got[0].Success != 1 || got[0].Rejected != 0 {
@@ -39,7 +39,7 @@ func TestTrafficSurvivesRemovedAccount(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
 	counts := func(requests uint64) metrics.Counts { return metrics.Counts{metrics.CountSuccess: requests} }
-	h := newHistory(start)
+	h := newCountsAndStatesHistory(start)
 	h.sample(start.Add(10*time.Second), map[string]metrics.Counts{"de": counts(100), "fr": counts(5)})
 	h.sample(start.Add(20*time.Second), map[string]metrics.Counts{"fr": counts(8)})
 	if got := h.trafficOfLastHour(); len(got) != 1 || got[0].Requests != 108 {

@@ -144,7 +144,7 @@ func findSharedCredential(current map[string]*callerSettings) (credential string
 func (d *Directory) names() (names, problems []string, _ error) {
 	entries, err := os.ReadDir(d.path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("cannot read the directory of callers: %w", withoutPath(err))
+		return nil, nil, fmt.Errorf("cannot read the directory of callers: %w", tokensource.WithoutPath(err))
 	}
 	for _, entry := range entries {
 		name := entry.Name()
@@ -158,12 +158,4 @@ func (d *Directory) names() (names, problems []string, _ error) {
 		}
 	}
 	return names, problems, nil
-}
-
-// withoutPath removes the path from an error of package os, which a message names once.
-func withoutPath(err error) error {
-	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
-		return pathError.Err
-	}
-	return err
 }

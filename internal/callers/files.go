@@ -28,19 +28,19 @@ func readNonEmptyLines(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("cannot be read: %w", withoutPath(err))
+		return nil, fmt.Errorf("cannot be read: %w", tokensource.WithoutPath(err))
 	case !info.Mode().IsRegular(): // opening a pipe would block until another process writes to it
 		return nil, errors.New("is not a regular file")
 	}
 	file, err := os.Open(path) //nolint:gosec // G304: the path is below a directory that the operator has configured.
 	if err != nil {
-		return nil, fmt.Errorf("cannot be read: %w", withoutPath(err))
+		return nil, fmt.Errorf("cannot be read: %w", tokensource.WithoutPath(err))
 	}
 	defer func() { _ = file.Close() }() // only read from
 	content, err := io.ReadAll(io.LimitReader(file, maxSize+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("cannot be read: %w", withoutPath(err))
+		return nil, fmt.Errorf("cannot be read: %w", tokensource.WithoutPath(err))
 	case len(content) > maxSize:
 		return nil, errors.New("is larger than 64 KiB")
 	}

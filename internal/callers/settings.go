@@ -70,7 +70,7 @@ type optionalFileContent[T any] struct {
 func (s callerSettings) read(dir string, accepted AcceptedCredentials, isSettled func(path string) bool) (callerSettings, []string) {
 	// Without access to the directory, a missing file cannot be distinguished from one that exists. Any file shows that.
 	if _, err := os.Stat(filepath.Join(dir, keyFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return s, []string{fmt.Sprintf("%s cannot be read: %v; the caller stays as it was", dir, withoutPath(err))}
+		return s, []string{fmt.Sprintf("%s cannot be read: %v; the caller stays as it was", dir, tokensource.WithoutPath(err))}
 	}
 	r := callerFileReader{dir: dir, isSettled: isSettled, refused: s.refused && !isSettled(dir)} // more files may follow
 	updateFromFile(&r, &s.keys, keyFile, false, accepted.parseKeys)

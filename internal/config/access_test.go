@@ -8,7 +8,7 @@ import (
 	"etrusted-broker/internal/config"
 )
 
-// Whoever ignores an error must not get a key that is not valid.
+// A caller that ignores an error must not get an invalid key.
 func TestReturnsNoInvalidAccessKeys(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "key")

@@ -99,8 +99,8 @@ func (e usedAndTriedEnvironments) equal(other usedAndTriedEnvironments) bool {
 	return e.inUse.Equal(other.inUse) && e.beingTried.Equal(other.beingTried)
 }
 
-// newServersByAccount returns the servers of the environments that were read from files. exists must not wait for a method of them.
-func newServersByAccount(c config.Config, exists func(account string) bool, fromFiles map[string]tokensource.APIEnvironment) *apiAndLoginServersByAccount {
+// newAPIAndLoginServersByAccount returns the servers of the environments that were read from files. exists must not wait for a method of them.
+func newAPIAndLoginServersByAccount(c config.Config, exists func(account string) bool, fromFiles map[string]tokensource.APIEnvironment) *apiAndLoginServersByAccount {
 	s := &apiAndLoginServersByAccount{
 		api: c.API, login: c.Login, hosts: new(access.APIAndLoginHosts), exists: exists,
 		accounts: map[string]usedAndTriedEnvironments{}, onChange: func(_, _ []*url.URL) {},

@@ -32,7 +32,7 @@ func TestFollowsServersOfAccounts(t *testing.T) {
 	none, qa := tokensource.APIEnvironment{}, environment("https://API.qa.example:443", "https://login.qa.example/oauth/token")
 	staging := environment("https://api.staging.example:8443", "")
 	c := config.Config{API: parseURL(t, "https://api.example"), Login: parseURL(t, "https://login.example/oauth/token")}
-	s := newServersByAccount(c, func(string) bool { return true }, map[string]tokensource.APIEnvironment{"at-start": staging, "without": none})
+	s := newAPIAndLoginServersByAccount(c, func(string) bool { return true }, map[string]tokensource.APIEnvironment{"at-start": staging, "without": none})
 	var reported int
 	s.watch(func(apis, logins []*url.URL) { reported = len(apis) + len(logins) })
 
@@ -85,7 +85,7 @@ func TestAPISelectsAnAccountOfTheCaller(t *testing.T) {
 	own := tokensource.APIEnvironment{API: parseURL(t, "https://"+qa)}
 	c := config.Config{API: parseURL(t, "https://"+production), Login: parseURL(t, "https://login.example/oauth/token")}
 	exists := func(account string) bool { return account != "removed" }
-	s := newServersByAccount(c, exists, map[string]tokensource.APIEnvironment{"qa-1": own, "qa-2": own})
+	s := newAPIAndLoginServersByAccount(c, exists, map[string]tokensource.APIEnvironment{"qa-1": own, "qa-2": own})
 	for _, test := range []struct {
 		accounts []string // of the caller
 		api      string

@@ -75,7 +75,7 @@ func newBroker(c config.Config, build Build, log *zap.Logger, toAPI proxy.RoundT
 		return nil, config.Error{Variable: "ETRUSTED_ACCOUNTS_DIR", Message: err.Error()}
 	}
 	exists := func(account string) bool { _, ok := b.accounts.Source(account); return ok }
-	b.servers = newServersByAccount(c, exists, b.accounts.ReadEnvironments())
+	b.servers = newAPIAndLoginServersByAccount(c, exists, b.accounts.ReadEnvironments())
 	b.metrics = metrics.New(metrics.Config{
 		Version:       build.Version,
 		Revision:      build.Revision,

@@ -231,12 +231,15 @@ func TestKeepsMaxIdleConnections(t *testing.T) {
 	})
 }
 
-// startTLSUpstream starts a TLS server that may change the connection's state after each response.
-func startTLSUpstream(t *testing.T, after func(c *tls.Conn)) (*upstream, *tls.Config) {
+// startTLSUpstream starts a server with layers of TLS inside each other, which may change the connection's state after each response.
+func startTLSUpstream(t *testing.T, layers int, after func(c *tls.Conn)) (*upstream, *tls.Config) {
 	t.Helper()
 	config := &tls.Config{InsecureSkipVerify: true, ServerName: "example.com", ClientSessionCache: tls.NewLRUClientSessionCache(1)}
 	u := startUpstream(t, func(c *upstreamConn) {
 		secure := tls.Server(c.Conn, &tls.Config{Certificates: []tls.Certificate{certificate}})
+		for range layers - 1 {
+			secure = tls.Server(secure, &tls.Config{Certificates: []tls.Certificate{certificate}})
+		}
 		each(func(c *upstreamConn, _ *http.Request) {
 			c.send(okResponse)
 			after(secure)
@@ -246,18 +249,21 @@ func startTLSUpstream(t *testing.T, after func(c *tls.Conn)) (*upstream, *tls.Co
 	plain := u.client.Dial
 	u.client.Dial = func(ctx context.Context) (net.Conn, error) {
 		conn, err := plain(ctx)
-		if err != nil {
-			return nil, err
+		for range layers {
+			if err != nil {
+				return nil, err
+			}
+			secure := http1.TLSClient(conn, config)
+			conn, err = secure, secure.HandshakeContext(ctx)
 		}
-		secure := http1.TLSClient(conn, config)
-		return secure, secure.HandshakeContext(ctx)
+		return conn, err
 	}
 	return u, config
 }
 
 // The session tickets of TLS 1.3 arrive behind the handshake, and after a response they are still unread.
 func TestReusesConnectionWithSessionTickets(t *testing.T) {
-	u, config := startTLSUpstream(t, func(*tls.Conn) {})
+	u, config := startTLSUpstream(t, 1, func(*tls.Conn) {})
 	for range 3 {
 		u.mustSucceed(t, newRequest(t, "POST"))
 	}
@@ -275,7 +281,7 @@ func TestDoesNotReuseReadableTLSConnection(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			acted := make(chan struct{}, 3)
-			u, _ := startTLSUpstream(t, func(c *tls.Conn) {
+			u, _ := startTLSUpstream(t, 1, func(c *tls.Conn) {
 				after(c)
 				acted <- struct{}{}
 			})
@@ -302,30 +308,10 @@ func TestDoesNotReuseReadableConnectionThroughTLSProxy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			acted := make(chan struct{}, 3)
-			config := &tls.Config{InsecureSkipVerify: true, ServerName: "example.com"}
-			server := &tls.Config{Certificates: []tls.Certificate{certificate}}
-			u := startUpstream(t, func(c *upstreamConn) {
-				secure := tls.Server(tls.Server(c.Conn, server), server)
-				each(func(c *upstreamConn, _ *http.Request) {
-					c.send(okResponse)
-					after(secure)
-					acted <- struct{}{}
-				})(&upstreamConn{secure, bufio.NewReader(secure), c.upstream, c.number})
-				_ = secure.Close()
+			u, _ := startTLSUpstream(t, 2, func(c *tls.Conn) {
+				after(c)
+				acted <- struct{}{}
 			})
-			plain := u.client.Dial
-			u.client.Dial = func(ctx context.Context) (net.Conn, error) {
-				conn, err := plain(ctx)
-				if err != nil {
-					return nil, err
-				}
-				outer := http1.TLSClient(conn, config)
-				if err := outer.HandshakeContext(ctx); err != nil {
-					return nil, err
-				}
-				inner := http1.TLSClient(outer, config)
-				return inner, inner.HandshakeContext(ctx)
-			}
 			for range 3 {
 				if got := u.mustSucceed(t, newRequest(t, "POST")); got != "ok" {
 					t.Errorf("got %q, want the response to this request", got)

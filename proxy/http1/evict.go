@@ -117,7 +117,7 @@ type stall struct {
 }
 
 // slowest returns the longest wait, preferably for a client that never sent a complete header, or has got its last response. Its
-// conn is nil if there is none.
+// conn is nil if the server waits for no client.
 func (s *Server) slowest() (worst stall) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
