@@ -87,7 +87,7 @@ func (b *buffer) fill(r io.Reader) error {
 // await is fill for a reader that may have nothing for long. With its poller, if any, an empty buffer has no memory until then.
 func (b *buffer) await(r io.Reader, poller *poller) error {
 	if b.bytes == nil && poller != nil {
-		return poller.await(b)
+		return poller.await() // its step is b.fill
 	}
 	return b.fill(r)
 }

@@ -34,14 +34,17 @@ type Client struct {
 // io.ErrUnexpectedEOF), a *InvalidResponseError, the error of OnInformational, ErrRequestBody, or context.Canceled if the caller has
 // canceled the request.
 func (c *Client) RoundTrip(r *ClientRequest) (*ClientResponse, error) {
-	if u := c.pool.get(); u != nil {
+	for u := c.pool.get(); u != nil; u = c.pool.get() {
 		response, err := u.roundTrip(r)
+		if errors.Is(err, errNotReusable) {
+			continue
+		}
 		diedIdle := !u.responseBegan && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.Canceled)
 		if err == nil || !r.Repeatable || r.Stream != nil || !diedIdle {
 			return response, err
 		}
+		break // the one retry uses a fresh connection: an upstream that has restarted has closed all others too
 	}
-	// The one retry uses a fresh connection: an upstream that has restarted has closed all others too.
 	conn, err := c.Dial(r.Caller.Context())
 	if err != nil {
 		return nil, err

@@ -50,7 +50,8 @@ const (
 )
 
 func newConn(s *Server, accepted net.Conn) *conn {
-	c := &conn{server: s, accepted: accepted, stream: accepted, poller: newPoller(accepted)}
+	c := &conn{server: s, accepted: accepted, stream: accepted}
+	c.poller = newPoller(accepted, c.buffer.fill)
 	c.body.buffer = &c.buffer
 	c.body.from = c
 	c.requestBody.conn, c.writer.conn = c, c

@@ -35,7 +35,8 @@ func (p *passThrough) run() bool {
 	c.wait.reading.Store(int64(c.server.now()))
 	c.phase.Store(phasePassThrough)
 	var up sync.WaitGroup
-	up.Go(func() { p.end(p.copy(c.stream, p.target, newPoller(p.target), new(buffer))) })
+	down := new(buffer)
+	up.Go(func() { p.end(p.copy(c.stream, p.target, newPoller(p.target, down.fill), down)) })
 	p.end(p.copy(p.target, c.stream, c.poller, &c.buffer)) // begins with what came with the CONNECT
 	up.Wait()
 	return false

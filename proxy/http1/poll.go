@@ -3,24 +3,24 @@ package http1
 import (
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"syscall"
 )
 
-// poller reads from a socket past package net. It does nothing that allocates.
+// poller waits until something arrives at a socket, past package net: without memory to read it into, and without a read that finds
+// nothing.
 type poller struct {
-	raw     syscall.RawConn
-	read    func(fd uintptr) // method values allocate
-	tryFill func(fd uintptr) bool
-	into    []byte
-	buffer  *buffer
-	n       int
-	err     error
+	raw  syscall.RawConn
+	step func(io.Reader) error
+	try  func(fd uintptr) bool // a method value allocates
+	fd   uintptr               // valid during step
+	err  error                 // of step
 }
 
-// newPoller returns the poller of a connection, or nil if it cannot have one.
-func newPoller(conn net.Conn) *poller {
+// newPoller returns the poller of a connection, or nil if it cannot have one. step is for await.
+func newPoller(conn net.Conn, step func(io.Reader) error) *poller {
 	socket, ok := conn.(syscall.Conn)
 	if !ok || readNowOrNil == nil {
 		return nil
@@ -29,40 +29,32 @@ func newPoller(conn net.Conn) *poller {
 	if err != nil {
 		return nil
 	}
-	p := &poller{raw: raw}
-	p.read = func(fd uintptr) { p.n, p.err = readNowOrNil(fd, p.into) }
-	p.tryFill = func(uintptr) bool {
-		p.err = p.buffer.fill(p)
+	p := &poller{raw: raw, step: step}
+	p.try = func(fd uintptr) bool {
+		p.fd = fd
+		p.err = p.step(p)
 		return !errors.Is(p.err, os.ErrDeadlineExceeded)
 	}
 	return p
 }
 
-// Read does not wait: it returns os.ErrDeadlineExceeded if nothing has arrived.
-func (p *poller) Read(b []byte) (int, error) {
-	p.into = b
-	err := p.raw.Control(p.read)
-	p.into = nil
-	if err != nil {
-		return 0, err
-	}
-	return p.n, p.err
-}
-
-// await fills an empty buffer once something has arrived. Until then the buffer has no memory. It obeys the deadline.
-func (p *poller) await(b *buffer) error {
-	p.buffer = b
-	if err := p.raw.Read(p.tryFill); err != nil {
+// await calls step with p until it returns something else than os.ErrDeadlineExceeded. After that error, it waits until something
+// has arrived since the last call began. It obeys the read deadline. Nothing else may read meanwhile.
+func (p *poller) await() error {
+	if err := p.raw.Read(p.try); err != nil {
 		return err
 	}
 	return p.err
 }
 
-// pollableConn is a connection whose Read returns os.ErrDeadlineExceeded while polling, if nothing has arrived. TLS over it continues
-// after that error.
+// Read does not wait: it returns os.ErrDeadlineExceeded if nothing has arrived. Only step may call it.
+func (p *poller) Read(b []byte) (int, error) { return readNowOrNil(p.fd, b) }
+
+// pollableConn is a connection that reads from its poller while that calls its step. TLS over it continues after
+// os.ErrDeadlineExceeded.
 type pollableConn struct {
 	net.Conn
-	poller  *poller
+	poller  *poller // nil if it cannot have one
 	polling bool
 }
 
@@ -76,7 +68,7 @@ func makePollable(conn net.Conn) (net.Conn, *pollableConn) {
 		case *tls.Conn:
 			layer = below.NetConn()
 		default:
-			c := &pollableConn{Conn: conn, poller: newPoller(conn)}
+			c := &pollableConn{Conn: conn}
 			return c, c
 		}
 	}

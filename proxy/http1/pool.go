@@ -22,24 +22,18 @@ type pool struct {
 	janitor *time.Timer     // not nil while something is idle
 }
 
-// get removes the connection that was used last, so that the others become old. It returns nil if none can be used.
+// get removes the connection that was used last, so that the others become old. It returns nil if there is none.
 func (p *pool) get() *upstreamConn {
-	for {
-		p.mu.Lock()
-		last := len(p.idle) - 1
-		if last < 0 {
-			p.mu.Unlock()
-			return nil
-		}
-		u := p.idle[last]
-		p.idle[last] = nil
-		p.idle = p.idle[:last]
-		p.mu.Unlock()
-		if u.prepareReuse() {
-			return u
-		}
-		_ = u.conn.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := len(p.idle) - 1
+	if last < 0 {
+		return nil
 	}
+	u := p.idle[last]
+	p.idle[last] = nil
+	p.idle = p.idle[:last]
+	return u
 }
 
 // put adds a connection. It reports false if there are enough.

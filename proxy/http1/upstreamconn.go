@@ -40,7 +40,8 @@ type upstreamConn struct {
 	buffer    buffer
 
 	// These are of the current exchange, or the last.
-	idleSince     time.Time // zero for the first exchange
+	idleSince     time.Time      // zero for the first exchange
+	unsent        *ClientRequest // what advance sends; nil afterwards
 	caller        Caller
 	responseBegan bool // a byte of the response has arrived
 	head          responseHead
@@ -57,21 +58,30 @@ func newUpstreamConn(c *Client, conn net.Conn) *upstreamConn {
 	lifetime := maxUpstreamAge - rand.N(maxUpstreamAge/10) //nolint:gosec // spreads new connections, and keeps no secret
 	u := &upstreamConn{client: c, socket: socketOf(conn), expiresAt: time.Now().Add(lifetime)}
 	u.conn, u.pollable = makePollable(conn)
+	u.pollable.poller = newPoller(u.socket, u.advance)
 	u.from, u.body.buffer = u.conn, &u.buffer
 	_ = conn.SetDeadline(c.deadline())
 	return u
 }
 
-// prepareReuse prepares an idle connection for a request. It reports false if that cannot be sent on it.
-func (u *upstreamConn) prepareReuse() bool {
-	// The deadline is also for what TLS may write in answer to a key update.
-	if u.expired(time.Now()) || u.conn.SetDeadline(u.client.deadline()) != nil {
-		return false
-	}
+// errNotReusable is for a connection that has ended while it was idle. The request was not sent.
+var errNotReusable = errors.New("the connection cannot be used again")
+
+// advance is the step of the poller. It sends the request, if nothing has arrived while the connection was idle. Later it reads the
+// response: what has arrived since the first step began is not missed, so that the first read, which would find nothing, is saved.
+func (u *upstreamConn) advance(io.Reader) error {
 	u.pollable.polling = true
-	_, err := u.conn.Read(u.polled[:])
-	u.pollable.polling = false
-	return errors.Is(err, os.ErrDeadlineExceeded)
+	defer func() { u.pollable.polling = false }()
+	r := u.unsent
+	if r == nil {
+		return u.buffer.fill(u.conn)
+	}
+	u.unsent = nil
+	if _, err := u.conn.Read(u.polled[:]); !errors.Is(err, os.ErrDeadlineExceeded) {
+		return errNotReusable
+	}
+	u.send(r)
+	return os.ErrDeadlineExceeded
 }
 
 func (u *upstreamConn) expired(now time.Time) bool {
@@ -85,7 +95,14 @@ func (u *upstreamConn) roundTrip(r *ClientRequest) (*ClientResponse, error) {
 	u.cancelable, u.sendErr = true, nil
 	u.mu.Unlock()
 	r.Caller.CancelWhenGone(u)
-	u.send(r)
+	switch {
+	case u.idleSince.IsZero():
+		u.send(r)
+	case u.expired(time.Now()), u.conn.SetDeadline(u.client.deadline()) != nil:
+		return nil, u.fail(errNotReusable)
+	default:
+		u.unsent = r
+	}
 	if err := u.receive(r); err != nil {
 		return nil, u.fail(err)
 	}
@@ -159,7 +176,7 @@ func (u *upstreamConn) readHead() error {
 		if complete, err := u.head.parse(&u.buffer); complete || err != nil {
 			return err
 		}
-		switch err := u.buffer.fill(u.conn); {
+		switch err := u.fill(); {
 		case errors.Is(err, io.EOF):
 			return io.ErrUnexpectedEOF
 		case err != nil:
@@ -167,6 +184,19 @@ func (u *upstreamConn) readHead() error {
 		}
 		u.responseBegan = true
 	}
+}
+
+// fill reads a part of the response, on an idle connection after it has sent the request.
+func (u *upstreamConn) fill() error {
+	if u.unsent != nil && u.pollable.poller != nil {
+		return u.pollable.poller.await()
+	}
+	if u.unsent != nil {
+		if err := u.advance(nil); !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+	}
+	return u.buffer.fill(u.conn)
 }
 
 // prepareBody prepares the response whose header has arrived.
@@ -227,6 +257,9 @@ func (u *upstreamConn) fail(received error) error {
 	u.mu.Lock()
 	unsent := u.sendErr
 	u.mu.Unlock()
+	if errors.Is(received, errNotReusable) {
+		_ = u.conn.Close() // with TLS, this says so
+	}
 	u.discard() // before endExchange: it ends a blocked write
 	u.endExchange()
 	switch {
