@@ -127,10 +127,8 @@ func adaptFieldsToRewrittenBody(fields *http1.Fields) {
 	}
 }
 
-const (
-	maxBufferedGzipResponse = 16 << 10 // maxBufferedResponse for gzip, which shortens JSON to about an eighth
-	rewriteBufferSize       = 16 << 10 // how much of a longer body is rewritten at a time
-)
+// maxBufferedGzipResponse is maxBufferedResponse for gzip, which shortens JSON to about an eighth.
+const maxBufferedGzipResponse = 16 << 10
 
 // relayRewritten forwards a response with rewritten links.
 func (x *exchange) relayRewritten(gzipped bool) {
@@ -147,7 +145,7 @@ func (x *exchange) relayRewritten(gzipped bool) {
 	case length >= 0 && length <= limit:
 		x.rewriteWhole(gzipped)
 	default:
-		x.rewriteStream(clientFlushingReader{x.w, x.response.Body}, gzipped)
+		x.rewriteStream(x.response.Body, gzipped)
 	}
 }
 
@@ -186,23 +184,17 @@ func (x *exchange) rewriteStream(body io.Reader, gzipped bool) {
 		defer func() { _ = unzipped.Close() }()
 		body = unzipped
 	}
-	buffer := getBodyBuffer()
-	defer putBodyBuffer(buffer)
-	buffer.Grow(rewriteBufferSize)
-	x.finishResponse(io.CopyBuffer(x.w, x.links.rewriter.NewReader(body), buffer.AvailableBuffer()[:rewriteBufferSize]))
+	x.finishResponse(x.w.ReadFrom(rewrittenBody{x.links.rewriter.NewReader(body), body}))
 }
 
-// clientFlushingReader flushes what was sent to the app before it waits for the API.
-type clientFlushingReader struct {
-	w    *http1.ResponseWriter
-	body http1.ResponseBody
+// rewrittenBody implements http1.ReadinessReader.
+type rewrittenBody struct {
+	*linkrewrite.Reader
+	from io.Reader
 }
 
-func (f clientFlushingReader) Read(p []byte) (int, error) {
-	if !f.body.ReadReady() {
-		if err := f.w.Flush(); err != nil {
-			return 0, err
-		}
-	}
-	return f.body.Read(p)
+// ReadReady returns false if it is not known.
+func (b rewrittenBody) ReadReady() bool {
+	from, known := b.from.(http1.ReadinessReader)
+	return b.Pending() || known && from.ReadReady()
 }

@@ -73,12 +73,17 @@ type ClientResponse struct {
 	Body          ResponseBody
 }
 
-// ResponseBody is the body of a response.
-type ResponseBody interface {
-	// Read implements io.Reader. If the body breaks off, its error is not io.EOF.
+// ReadinessReader is a reader that knows whether it has to wait.
+type ReadinessReader interface {
+	// Read implements io.Reader. If a body breaks off, its error is not io.EOF.
 	Read(p []byte) (int, error)
 	// ReadReady reports whether Read returns without waiting for the upstream.
 	ReadReady() bool
+}
+
+// ResponseBody is the body of a response.
+type ResponseBody interface {
+	ReadinessReader
 	// Trailer returns the trailer section, after io.EOF.
 	Trailer() Fields
 	// Close ends the exchange. It must be called once. The connection is reused only if the body has been read to its end.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -258,6 +259,32 @@ func TestBodiesArriveAsTheyAre(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// What arrives at a time, a TLS record, leaves in one write: each costs both sides a system call.
+func TestSendsEachRecordInOneWrite(t *testing.T) {
+	record := strings.Repeat("x", 16<<10)
+	for _, length := range []int64{int64(3 * len(record)), -1} {
+		inBubble(t, 0, func(w *http1.ResponseWriter, _ *http1.Request) {
+			w.WriteHead(200, "OK", length)
+			_, _ = w.ReadFrom(&upstreamBody{Reader: io.MultiReader(strings.NewReader(record), strings.NewReader(record), strings.NewReader(record))})
+		}, func(t *testing.T, b *bubble) {
+			c := b.dial()
+			c.send(get)
+			var writes []int
+			for buffer := make([]byte, 64<<10); ; { // one read of an in-memory connection gets one write
+				n, err := c.Read(buffer)
+				if err != nil {
+					break
+				}
+				writes = append(writes, n)
+			}
+			records := writes[min(len(writes), 1):min(len(writes), 4)]
+			if len(records) < 3 || slices.Min(records) < len(record) || len(writes) > 5 {
+				t.Errorf("length %d: got writes of %v bytes, want the header, three records, and perhaps the last chunk", length, writes)
+			}
+		})
 	}
 }
 

@@ -18,8 +18,9 @@ type outputBuffer struct {
 // errIncomplete is for a body that was aborted, or that does not have the length that was announced.
 var errIncomplete = errors.New("the body was aborted, or does not have the length that was announced")
 
-// outputBufferSize is how much of a body is copied at a time, and held while the peer does not read. A TLS record fits.
-const outputBufferSize = 16 << 10
+// outputBufferSize is how much of a message is held while the peer does not read: a usual header, and what arrives of a body at a time,
+// which is at most a TLS record of 16 KiB. So it leaves in one write.
+const outputBufferSize = 18 << 10
 
 var outputBuffers = sync.Pool{New: func() any { return new([outputBufferSize]byte) }}
 

@@ -106,7 +106,7 @@ func (w *ResponseWriter) Write(p []byte) (int, error) {
 
 // ReadFrom sends the rest of the body, and flushes whenever body.Read would wait. n is what was sent. err is that of the body,
 // or that of the client's connection (see Request.Gone).
-func (w *ResponseWriter) ReadFrom(body ResponseBody) (n int64, err error) {
+func (w *ResponseWriter) ReadFrom(body ReadinessReader) (n int64, err error) {
 	if w.framing == noBody {
 		return 0, nil
 	}

@@ -5,13 +5,14 @@ import (
 	"sync"
 )
 
-// readerBufferSize is the size of a TLS record: more does not arrive at once. It must exceed maxLookbehind and maxLookahead.
-const readerBufferSize = 16 << 10
+// readerBufferSize has room for a TLS record, because more does not arrive at once, and for what was kept of the last one. It must
+// exceed maxLookbehind and maxLookahead.
+const readerBufferSize = 18 << 10
 
 var readerBuffers = sync.Pool{New: func() any { return new([readerBufferSize]byte) }}
 
-// rewritingReader rewrites the links in a stream of JSON, in constant memory.
-type rewritingReader struct {
+// Reader rewrites the links in a stream of JSON, in constant memory. Create it with Rewriter.NewReader.
+type Reader struct {
 	body    io.Reader
 	err     error // of body, returned after all bytes
 	scanner linkScanner
@@ -28,13 +29,16 @@ type rewritingReader struct {
 //
 // It holds back only the start of a string that may be a link, until the bytes that decide it arrive: its origin, or its end if
 // it may be a key; at most 4 KiB. An error of body, io.EOF too, is returned after all bytes before it, and by every later Read.
-func (r Rewriter) NewReader(body io.Reader) io.Reader {
-	return &rewritingReader{body: body, scanner: linkScanner{Rewriter: r}, needInput: true}
+func (r Rewriter) NewReader(body io.Reader) *Reader {
+	return &Reader{body: body, scanner: linkScanner{Rewriter: r}, needInput: true}
 }
 
-// Read reads from the body only if it has nothing to return.
-func (r *rewritingReader) Read(p []byte) (n int, err error) {
-	for {
+// Pending reports whether Read returns without reading from the body.
+func (r *Reader) Pending() bool { return r.start < r.begin || !r.needInput || r.err != nil }
+
+// Read reads from the body only if it has nothing to return, and only once: it returns 0, nil if what it gets decides nothing.
+func (r *Reader) Read(p []byte) (n int, err error) {
+	for filled := false; ; filled = true {
 		c := copy(p[n:], r.buffer[r.start:r.begin])
 		r.start, n = r.start+c, n+c
 		if r.start == r.begin {
@@ -50,7 +54,7 @@ func (r *rewritingReader) Read(p []byte) (n int, err error) {
 				r.buffer, r.start, r.begin, r.end = nil, 0, 0, 0
 			}
 			return 0, r.err
-		case r.needInput && !r.fill():
+		case r.needInput && (filled || !r.fill()):
 			return 0, nil
 		}
 		r.start = r.end
@@ -62,7 +66,7 @@ func (r *rewritingReader) Read(p []byte) (n int, err error) {
 }
 
 // fill reads more text and reports whether it got any, or an error.
-func (r *rewritingReader) fill() (progress bool) {
+func (r *Reader) fill() (progress bool) {
 	if r.buffer == nil {
 		array, _ := readerBuffers.Get().(*[readerBufferSize]byte)
 		r.buffer = array[:0]

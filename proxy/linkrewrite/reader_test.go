@@ -6,6 +6,7 @@ import (
 	"io"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -75,6 +76,28 @@ func TestReaderReturnsEarly(t *testing.T) {
 			t.Errorf("rest: got %q, %v, want https:, unexpected EOF", got, err)
 		}
 	})
+}
+
+// TestReaderReturnsRecordAtOnce: what one read of the body gets, a TLS record, is one read of the rewritten body: each of them
+// becomes a write.
+func TestReaderReturnsRecordAtOnce(t *testing.T) {
+	const size, records = 16 << 10, 20
+	body := apiResponse(size*records, 2000)
+	chunks := slices.Collect(slices.Chunk(body, size))
+	r := rewriter.NewReader(&chunkReader{chunks: chunks})
+	reads := 0
+	for buffer := make([]byte, 18<<10); ; {
+		n, err := r.Read(buffer)
+		if err != nil {
+			break
+		}
+		if n > 0 {
+			reads++
+		}
+	}
+	if reads > len(chunks)+1 { // the last bytes may be decided only by the end
+		t.Errorf("got %d reads, want one for each of %d records", reads, len(chunks))
+	}
 }
 
 // stallingReader returns text and then 0, nil instead of io.EOF.
