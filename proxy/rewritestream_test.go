@@ -127,6 +127,32 @@ func TestSendsShortResponseInOneWrite(t *testing.T) {
 	}
 }
 
+// Over HTTP/2 it is not known whether the first bytes of a body have come with the header: those of a short one are awaited, and of
+// one whose length is unknown, such as a stream of events, they are not.
+func TestSendsShortResponseOfHTTP2InOneWrite(t *testing.T) {
+	t.Parallel()
+	proceed := make(chan struct{})
+	up := serve(t, h2, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/short" {
+			w.Header().Set("Content-Length", "4")
+		}
+		_ = http.NewResponseController(w).Flush()
+		if r.URL.Path == "/stream" {
+			<-proceed
+		}
+		_, _ = io.WriteString(w, "text")
+	})
+	var writes atomic.Int64
+	b := start(t, up, func(s *setup) { s.listener = countingListener{s.listener, &writes} })
+	if got := b.get(t, "/short"); got.body != "text" || writes.Load() != 1 {
+		t.Errorf("got %q in %d writes, want text in one", got.body, writes.Load())
+	}
+	c := b.dial(t)
+	c.send("GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	c.head() // before there is a body
+	close(proceed)
+}
+
 // countingListener counts the writes of its connections.
 type countingListener struct {
 	net.Listener

@@ -105,7 +105,7 @@ func (e *exchange) convertResponse(received *http.Response) (*http1.ClientRespon
 		}
 		length = int64(n)
 	}
-	body := &responseBody{received.Body, received, e}
+	body := &responseBody{received.Body, received, e, 0 < length && length <= 32<<10}
 	switch {
 	case status < 200, status > 999:
 		return nil, errors.New("the status of the response is not a final one")
@@ -122,13 +122,15 @@ func (e *exchange) convertResponse(received *http.Response) (*http1.ClientRespon
 // responseBody implements http1.ResponseBody.
 type responseBody struct {
 	io.Reader
-	received *http.Response
-	exchange *exchange
+	received  *http.Response
+	exchange  *exchange
+	readFirst bool // the next Read is the first, and the body is short
 }
 
 // Read implements io.Reader. If the server sends more than it has announced, net/http returns the end of the announced part
 // together with the error. The last byte is then left out, so that the response does not look complete.
 func (b *responseBody) Read(p []byte) (int, error) {
+	b.readFirst = false
 	n, err := b.Reader.Read(p)
 	if n > 0 && err != nil && !errors.Is(err, io.EOF) {
 		n--
@@ -136,8 +138,9 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// ReadReady returns false: it is not known before Read.
-func (*responseBody) ReadReady() bool { return false }
+// ReadReady is a guess, because it is not known before Read: the first bytes of a body usually come with the header, and both can leave
+// in one write. A body without a length may be a stream of events, whose header must not wait for the first.
+func (b *responseBody) ReadReady() bool { return b.readFirst }
 
 func (b *responseBody) Trailer() http1.Fields { return http1.FieldsOf(b.received.Trailer) }
 
