@@ -14,13 +14,6 @@ type Field struct {
 	Value string // without whitespace around it
 }
 
-// parseField parses a field line, whose bytes are text: RFC 9112 section 5. The bytes in trim may be between name and colon.
-func parseField(line, trim string) (field Field, ok bool) {
-	name, value, found := strings.Cut(line, ":")
-	name = strings.TrimRight(name, trim)
-	return Field{name, trimOWS(value)}, found && consistsOf(name, tokenByte)
-}
-
 // Fields are the field lines of a header or trailer section, in the order in which they arrived. Names are compared in any case.
 type Fields []Field
 
@@ -107,20 +100,6 @@ func (f Fields) Reuse() Fields {
 	return f[:0]
 }
 
-// endsConnection reports whether the connection ends with a message of HTTP/1.minorVersion: RFC 9112 section 9.3.
-func (f Fields) endsConnection(minorVersion int) bool {
-	keepAlive := minorVersion > 0
-	for option := range f.Elements("Connection") {
-		switch {
-		case EqualFold(option, "close"):
-			return true
-		case EqualFold(option, "keep-alive"):
-			keepAlive = true
-		}
-	}
-	return !keepAlive
-}
-
 // FieldsOf returns the fields of a header of net/http, sorted by name.
 func FieldsOf(header http.Header) (fields Fields) {
 	for _, name := range slices.Sorted(maps.Keys(header)) {
@@ -134,6 +113,3 @@ func FieldsOf(header http.Header) (fields Fields) {
 // EqualFold compares field names in any case. Names are ASCII. Characters that fold to ASCII letters, such as the Kelvin sign, are
 // longer, so the comparison of lengths excludes them.
 func EqualFold(a, b string) bool { return len(a) == len(b) && strings.EqualFold(a, b) }
-
-// trimOWS removes optional whitespace (RFC 9110 section 5.6.3) from both ends.
-func trimOWS(text string) string { return strings.Trim(text, " \t") }
