@@ -119,7 +119,7 @@ func listenExpandingLocalhost(ctx context.Context, variable, address string) (al
 		return []net.Listener{listener}, err
 	}
 	for _, ip := range []string{"127.0.0.1", "::1"} {
-		listener, cause := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(ip, port))
+		listener, cause := tcpListenConfig.Listen(ctx, "tcp", net.JoinHostPort(ip, port))
 		switch {
 		case cause == nil:
 			all = append(all, listener)
@@ -145,7 +145,7 @@ func Listen(ctx context.Context, variable, address string) (net.Listener, error)
 		}
 		return listener, nil
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	listener, err := tcpListenConfig.Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, listenError(variable, address, err)
 	}
