@@ -139,13 +139,14 @@ func (x *exchange) relayRewritten(gzipped bool) {
 	length := x.response.ContentLength
 	switch {
 	case x.r.Method == http.MethodHead, x.response.Status == http.StatusNotModified:
-		adaptFieldsToRewrittenBody(&x.w.Fields)
-		x.w.WriteHead(x.response.Status, x.response.Reason, -1)
+		x.beginRewritten()
 		x.finishResponse(0, nil)
 	case length >= 0 && length <= limit:
 		x.rewriteWhole(gzipped)
+	case gzipped:
+		x.gunzipStream(clientFlushingReader{x.w, x.response.Body})
 	default:
-		x.rewriteStream(x.response.Body, gzipped)
+		x.rewriteStream()
 	}
 }
 
@@ -162,7 +163,7 @@ func (x *exchange) rewriteWhole(gzipped bool) {
 	if gzipped {
 		var ok bool
 		if text, ok = linkrewrite.GunzipSmall(body); !ok { // longer than it looks, or not gzip
-			x.rewriteStream(bytes.NewReader(body), gzipped)
+			x.gunzipStream(bytes.NewReader(body))
 			return
 		}
 	}
@@ -175,26 +176,50 @@ func (x *exchange) rewriteWhole(gzipped bool) {
 	x.finishResponse(int64(n), err)
 }
 
-// rewriteStream rewrites body, which is the response's, while it is forwarded.
-func (x *exchange) rewriteStream(body io.Reader, gzipped bool) {
+// beginRewritten sends the header of a response whose length is not known yet.
+func (x *exchange) beginRewritten() {
 	adaptFieldsToRewrittenBody(&x.w.Fields)
 	x.w.WriteHead(x.response.Status, x.response.Reason, -1)
-	if gzipped {
-		unzipped := linkrewrite.NewLenientGunzipReader(body)
-		defer func() { _ = unzipped.Close() }()
-		body = unzipped
-	}
-	x.finishResponse(x.w.ReadFrom(rewrittenBody{x.links.rewriter.NewReader(body), body}))
+}
+
+// rewriteStream rewrites a body while it is forwarded.
+func (x *exchange) rewriteStream() {
+	x.beginRewritten()
+	x.finishResponse(x.w.ReadFrom(rewrittenBody{x.links.rewriter.NewReader(x.response.Body), x.response.Body}))
 }
 
 // rewrittenBody implements http1.ReadinessReader.
 type rewrittenBody struct {
 	*linkrewrite.Reader
-	from io.Reader
+	from http1.ReadinessReader
 }
 
-// ReadReady returns false if it is not known.
-func (b rewrittenBody) ReadReady() bool {
-	from, known := b.from.(http1.ReadinessReader)
-	return b.Pending() || known && from.ReadReady()
+func (b rewrittenBody) ReadReady() bool { return b.Pending() || b.from.ReadReady() }
+
+// gunzipStream unzips and rewrites body, which is the response's, while it is forwarded.
+func (x *exchange) gunzipStream(body io.Reader) {
+	x.beginRewritten()
+	unzipped := linkrewrite.NewLenientGunzipReader(body)
+	defer func() { _ = unzipped.Close() }()
+	const size = 16 << 10
+	buffer := getBodyBuffer()
+	defer putBodyBuffer(buffer)
+	buffer.Grow(size)
+	x.finishResponse(io.CopyBuffer(x.w, x.links.rewriter.NewReader(unzipped), buffer.AvailableBuffer()[:size]))
+}
+
+// clientFlushingReader flushes what was sent to the app before it waits for the API. A decoder that reads from it does not know
+// whether it has to wait.
+type clientFlushingReader struct {
+	w    *http1.ResponseWriter
+	from http1.ReadinessReader
+}
+
+func (f clientFlushingReader) Read(p []byte) (int, error) {
+	if !f.from.ReadReady() {
+		if err := f.w.Flush(); err != nil {
+			return 0, err
+		}
+	}
+	return f.from.Read(p)
 }

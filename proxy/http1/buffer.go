@@ -84,10 +84,11 @@ func (b *buffer) fill(r io.Reader) error {
 	return err
 }
 
-// await is fill for a reader that may have nothing for long. With its poller, if any, an empty buffer has no memory until then.
+// await is fill for a reader that may have nothing for long. With a poller of the same connection, whose step is fill, an empty buffer
+// has no memory until then.
 func (b *buffer) await(r io.Reader, poller *poller) error {
 	if b.bytes == nil && poller != nil {
-		return poller.await() // its step is b.fill
+		return poller.await()
 	}
 	return b.fill(r)
 }

@@ -14,7 +14,7 @@ import (
 // concurrent use; its fields must not be changed after the first request.
 type Client struct {
 	// Dial opens a connection to the upstream. With TLS it must come from TLSClient, or what the upstream sends while a
-	// connection is idle is not noticed before the next request.
+	// connection is idle is not noticed before the next request. The Write of a connection must not close it.
 	Dial func(ctx context.Context) (net.Conn, error)
 	// ResponseTimeout is the maximum wait for the header of the final response, once the request is sent, and while it is
 	// sent the longest time in which the upstream accepts nothing. Waiting for a Stream does not count. 0 means no limit.

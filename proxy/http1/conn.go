@@ -179,7 +179,7 @@ func (c *conn) resetRequest() {
 	c.request = Request{MinorVersion: 1, Fields: c.request.Fields.Reuse(), Body: &c.requestBody, Conn: c.accepted, Tunnel: c.tunnel, conn: c}
 	_, c.request.Secure = c.stream.(handshaker)
 	c.body.setFraming(byLength, 0)
-	c.writer = ResponseWriter{Fields: c.writer.Fields.Reuse(), conn: c}
+	c.writer = ResponseWriter{Fields: c.writer.Fields.Reuse(), conn: c, outputBuffer: outputBuffer{overTLS: c.request.Secure}}
 }
 
 // prepareRequest prepares a request whose header is complete.

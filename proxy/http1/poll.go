@@ -9,12 +9,11 @@ import (
 	"syscall"
 )
 
-// poller waits until something arrives at a socket, past package net: without memory to read it into, and without a read that finds
-// nothing.
+// poller waits until something arrives at a socket, without memory to read it into, and without a read that finds nothing.
 type poller struct {
 	raw  syscall.RawConn
 	step func(io.Reader) error
-	try  func(fd uintptr) bool // a method value allocates
+	try  func(fd uintptr) bool // calls step; made once, because that allocates
 	fd   uintptr               // valid during step
 	err  error                 // of step
 }
@@ -38,8 +37,11 @@ func newPoller(conn net.Conn, step func(io.Reader) error) *poller {
 	return p
 }
 
-// await calls step with p until it returns something else than os.ErrDeadlineExceeded. After that error, it waits until something
-// has arrived since the last call began. It obeys the read deadline. Nothing else may read meanwhile.
+// await calls step with p until it returns something else than os.ErrDeadlineExceeded, and before each further call waits until
+// something arrives. All of that is one call of RawConn.Read, since whose beginning Go remembers what arrives: so step may also do
+// something else first, such as sending a request. A step that reads has to go on until os.ErrDeadlineExceeded or the end, because
+// an arrival is reported once. It must not close the connection, because that waits for RawConn.Read. Only the waits obey the read
+// deadline. Nothing else may read meanwhile.
 func (p *poller) await() error {
 	if err := p.raw.Read(p.try); err != nil {
 		return err

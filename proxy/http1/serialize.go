@@ -10,6 +10,8 @@ import (
 // outputBuffer holds a part of a message that is to be sent.
 type outputBuffer struct {
 	out       []byte // nil without memory
+	overTLS   bool   // what is sent at a time has to fit into one record
+	array     *[outputBufferSize]byte
 	framing   framing
 	remaining int64 // of a body of known length
 	err       error // of the connection, or errIncomplete
@@ -19,25 +21,31 @@ type outputBuffer struct {
 var errIncomplete = errors.New("the body was aborted, or does not have the length that was announced")
 
 // outputBufferSize is how much of a message is held while the peer does not read: a usual header, and what arrives of a body at a time,
-// which is at most a TLS record of 16 KiB. So it leaves in one write.
-const outputBufferSize = 18 << 10
+// which is at most a TLS record. So it leaves in one write.
+const outputBufferSize = maxTLSRecord + 2<<10
+
+// maxTLSRecord is how much a TLS record holds: RFC 8446 section 5.1. Of 18 KiB, the rest would need a second record and write.
+const maxTLSRecord = 16 << 10
 
 var outputBuffers = sync.Pool{New: func() any { return new([outputBufferSize]byte) }}
 
 // memory returns out, with memory.
 func (b *outputBuffer) memory() []byte {
 	if b.out == nil {
-		b.out = outputBuffers.Get().(*[outputBufferSize]byte)[:0]
+		b.array = outputBuffers.Get().(*[outputBufferSize]byte)
+		if b.out = b.array[:0]; b.overTLS {
+			b.out = b.array[:0:maxTLSRecord]
+		}
 	}
 	return b.out
 }
 
-// release gives the memory back, unless the buffer has grown.
+// release gives the memory back.
 func (b *outputBuffer) release() {
-	if cap(b.out) == outputBufferSize {
-		outputBuffers.Put((*[outputBufferSize]byte)(b.out[:outputBufferSize]))
+	if b.array != nil {
+		outputBuffers.Put(b.array)
 	}
-	b.out = nil
+	b.out, b.array = nil, nil
 }
 
 // freeSpace returns where the next part of the body can be put before commit.

@@ -26,7 +26,8 @@ type upload struct {
 
 // startUpload starts to send a body after the header was sent. length is -1 for chunked, and not 0.
 func (u *upstreamConn) startUpload(stream Stream, length int64, expectContinue bool) {
-	u.upload = upload{stream: stream, output: outputBuffer{framing: byLength, remaining: length}, done: make(chan struct{})}
+	_, overTLS := u.conn.(handshaker)
+	u.upload = upload{stream: stream, output: outputBuffer{framing: byLength, remaining: length, overTLS: overTLS}, done: make(chan struct{})}
 	if length < 0 {
 		u.output.framing = byChunks
 	}

@@ -41,7 +41,7 @@ type upstreamConn struct {
 
 	// These are of the current exchange, or the last.
 	idleSince     time.Time      // zero for the first exchange
-	unsent        *ClientRequest // what advance sends; nil afterwards
+	toSend        *ClientRequest // by sendThenRead; nil once that has begun
 	caller        Caller
 	responseBegan bool // a byte of the response has arrived
 	head          responseHead
@@ -58,26 +58,27 @@ func newUpstreamConn(c *Client, conn net.Conn) *upstreamConn {
 	lifetime := maxUpstreamAge - rand.N(maxUpstreamAge/10) //nolint:gosec // spreads new connections, and keeps no secret
 	u := &upstreamConn{client: c, socket: socketOf(conn), expiresAt: time.Now().Add(lifetime)}
 	u.conn, u.pollable = makePollable(conn)
-	u.pollable.poller = newPoller(u.socket, u.advance)
+	u.pollable.poller = newPoller(u.pollable.Conn, u.sendThenRead)
 	u.from, u.body.buffer = u.conn, &u.buffer
 	_ = conn.SetDeadline(c.deadline())
 	return u
 }
 
-// errNotReusable is for a connection that has ended while it was idle. The request was not sent.
+// errNotReusable is for a connection that has ended, has got data or has become too old while it was idle. The request was not sent.
 var errNotReusable = errors.New("the connection cannot be used again")
 
-// advance is the step of the poller. It sends the request, if nothing has arrived while the connection was idle. Later it reads the
-// response: what has arrived since the first step began is not missed, so that the first read, which would find nothing, is saved.
-func (u *upstreamConn) advance(io.Reader) error {
+// sendThenRead is the step of the poller. On an idle connection it first sends the request, unless something has arrived. A read right
+// after that would find nothing, and need not be tried: the poller remembers what arrives while the request is being sent.
+func (u *upstreamConn) sendThenRead(io.Reader) error {
 	u.pollable.polling = true
 	defer func() { u.pollable.polling = false }()
-	r := u.unsent
+	r := u.toSend
 	if r == nil {
 		return u.buffer.fill(u.conn)
 	}
-	u.unsent = nil
-	if _, err := u.conn.Read(u.polled[:]); !errors.Is(err, os.ErrDeadlineExceeded) {
+	u.toSend = nil
+	// crypto/tls returns a byte together with os.ErrDeadlineExceeded if a part of an alert follows it.
+	if n, err := u.conn.Read(u.polled[:]); n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 		return errNotReusable
 	}
 	u.send(r)
@@ -101,7 +102,7 @@ func (u *upstreamConn) roundTrip(r *ClientRequest) (*ClientResponse, error) {
 	case u.expired(time.Now()), u.conn.SetDeadline(u.client.deadline()) != nil:
 		return nil, u.fail(errNotReusable)
 	default:
-		u.unsent = r
+		u.toSend = r
 	}
 	if err := u.receive(r); err != nil {
 		return nil, u.fail(err)
@@ -120,6 +121,7 @@ func (u *upstreamConn) send(r *ClientRequest) {
 		stream = nil
 	}
 	var b outputBuffer
+	_, b.overTLS = u.conn.(handshaker)
 	b.out = appendRequest(b.memory(), r)
 	rest := r.Body // behind a buffer that is full, it needs no copy
 	if stream != nil {
@@ -186,13 +188,13 @@ func (u *upstreamConn) readHead() error {
 	}
 }
 
-// fill reads a part of the response, on an idle connection after it has sent the request.
+// fill reads a part of the response. On an idle connection it sends the request before.
 func (u *upstreamConn) fill() error {
-	if u.unsent != nil && u.pollable.poller != nil {
-		return u.pollable.poller.await()
-	}
-	if u.unsent != nil {
-		if err := u.advance(nil); !errors.Is(err, os.ErrDeadlineExceeded) {
+	if u.toSend != nil {
+		if u.pollable.poller != nil {
+			return u.pollable.poller.await()
+		}
+		if err := u.sendThenRead(nil); !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
 	}
@@ -255,7 +257,7 @@ func (u *upstreamConn) Close() error {
 // sent, or context.Canceled.
 func (u *upstreamConn) fail(received error) error {
 	u.mu.Lock()
-	unsent := u.sendErr
+	sendErr := u.sendErr
 	u.mu.Unlock()
 	if errors.Is(received, errNotReusable) {
 		_ = u.conn.Close() // with TLS, this says so
@@ -265,8 +267,8 @@ func (u *upstreamConn) fail(received error) error {
 	switch {
 	case u.canceled:
 		return fmt.Errorf("the caller has gone: %w", context.Canceled)
-	case errors.Is(unsent, ErrRequestBody), unsent != nil && errors.Is(received, os.ErrDeadlineExceeded):
-		return unsent
+	case errors.Is(sendErr, ErrRequestBody), sendErr != nil && errors.Is(received, os.ErrDeadlineExceeded):
+		return sendErr
 	default:
 		return received
 	}
