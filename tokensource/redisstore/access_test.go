@@ -13,7 +13,7 @@ import (
 	"etrusted-broker/tokensource"
 )
 
-// rules are the least that a broker needs of one server: as they stand in the documentation.
+// rules are the least that a broker needs of a server, also of one in a Cluster: as they stand in the documentation.
 const rules = "~etrusted-broker:* &etrusted-broker:* +evalsha +eval +time +hget +hset +pttl +pexpireat +getrange +set +del +publish +subscribe"
 
 // withUser returns the address of a server with a user and password.

@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"github.com/gomodule/redigo/redis"
 
 	"etrusted-broker/tokensource"
 )
@@ -22,11 +22,11 @@ import (
 //go:embed get.lua swap.lua put.lua
 var scripts embed.FS
 
-func loadScript(name string) *redis.Script {
-	return redis.NewScript(string(must(scripts.ReadFile(name))))
+func loadScript(name string, keyCount int) *redis.Script {
+	return redis.NewScript(keyCount, string(must(scripts.ReadFile(name))))
 }
 
-var getEntryScript, compareAndSwapLeaseScript, putTokenScript = loadScript("get.lua"), loadScript("swap.lua"), loadScript("put.lua")
+var getEntryScript, compareAndSwapLeaseScript, putTokenScript = loadScript("get.lua", 2), loadScript("swap.lua", 1), loadScript("put.lua", 2)
 
 const (
 	// maxLeaseAge is how old a lease gets before its pause without an attacker: it lasts for the longest attempt, with a request to
@@ -43,6 +43,7 @@ type entryHandle struct {
 	tokenKey, leaseKey string // with the name in braces, so that a Cluster keeps them on one node
 	onChange           func()
 	seen, held         string // the lease as Get has returned it last, and that of this broker
+	node               string // of a Cluster, the address of the node that has the keys; empty: not known
 }
 
 // Get implements tokensource.Entry.
@@ -50,7 +51,7 @@ func (e *entryHandle) Get(ctx context.Context) (tokensource.SharedState, error) 
 	if err := e.ready(); err != nil {
 		return tokensource.SharedState{}, err
 	}
-	reply, err := e.runScript(ctx, 6, getEntryScript, []string{e.tokenKey, e.leaseKey})
+	reply, err := e.runScript(ctx, 6, getEntryScript, e.tokenKey, e.leaseKey)
 	if err != nil {
 		return tokensource.SharedState{}, err
 	}
@@ -74,7 +75,7 @@ func (e *entryHandle) Get(ctx context.Context) (tokensource.SharedState, error) 
 // Acquire implements tokensource.Entry. It replaces the lease that Get has returned, valid or not.
 func (e *entryHandle) Acquire(ctx context.Context, lease tokensource.Lease) (bool, error) {
 	e.held = e.seal(e.leaseKey, tokenOrLeaseRecord{Lease: lease, Issued: time.Now()})
-	reply, err := e.runScript(ctx, 1, compareAndSwapLeaseScript, []string{e.leaseKey}, e.seen, e.held, lease.Remaining.Milliseconds())
+	reply, err := e.runScript(ctx, 1, compareAndSwapLeaseScript, e.leaseKey, e.seen, e.held, lease.Remaining.Milliseconds())
 	return err == nil && reply[0] == "1", err
 }
 
@@ -90,7 +91,7 @@ func (e *entryHandle) Put(ctx context.Context, token tokensource.SharedToken) er
 	sealed := e.seal(e.tokenKey, tokenOrLeaseRecord{Lease: tokensource.Lease{FencingToken: token.FencingToken}, Issued: token.Issued, AccessToken: token.AccessToken.Reveal(), Lifetime: token.Lifetime, NotBefore: token.NotBefore})
 	// By the store's clock, the lifetime began at its fencing token, which was before the token was requested.
 	expires := token.FencingToken/1000 + token.Lifetime.Milliseconds()
-	_, err := e.runScript(ctx, 1, putTokenScript, []string{e.tokenKey, e.leaseKey}, token.FencingToken, sealed, expires, e.held, channel, e.name)
+	_, err := e.runScript(ctx, 1, putTokenScript, e.tokenKey, e.leaseKey, token.FencingToken, sealed, expires, e.held, channel, e.name)
 	return err
 }
 

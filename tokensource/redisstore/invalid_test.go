@@ -263,7 +263,7 @@ func TestInvalidStoreTakesNoMemory(t *testing.T) {
 	t.Logf("%d kB at most", most>>10)
 }
 
-// TestNothingOnStandardError starts itself as a child: go-redis takes hold of standard error before any test runs.
+// TestNothingOnStandardError starts itself as a child, because it looks at all of standard error.
 func TestNothingOnStandardError(t *testing.T) {
 	t.Parallel()
 	child := exec.Command(os.Args[0], "-test.run=^TestInvalidStore$/^(closes|HTTP|echo|moved|listening.*)$", "-test.count=1")

@@ -86,11 +86,11 @@ func TestListensAgain(t *testing.T) {
 	}
 }
 
-// goroutines counts those of this package and of go-redis, except those of tests.
+// goroutines counts those of this package and of redigo, except those of tests.
 func goroutines() (count int, stacks string) {
 	buffer := make([]byte, 4<<20)
 	for stack := range strings.SplitSeq(string(buffer[:runtime.Stack(buffer, true)]), "\n\n") {
-		if strings.Contains(stack, "tokensource/redisstore.") || strings.Contains(stack, "go-redis/v9") && !strings.Contains(stack, "redisstore_test.") {
+		if strings.Contains(stack, "tokensource/redisstore.") || strings.Contains(stack, "gomodule/redigo") && !strings.Contains(stack, "redisstore_test.") {
 			count++
 			stacks += stack + "\n\n"
 		}

@@ -2,7 +2,6 @@ package redisstore_test
 
 import (
 	"context"
-	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -14,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"github.com/gomodule/redigo/redis"
 
 	"etrusted-broker/internal/brokertest"
 	"etrusted-broker/tokensource"
@@ -115,13 +114,29 @@ func (s *server) kill() {
 // do sends a command to the server directly.
 func (s *server) do(args ...any) any {
 	s.t.Helper()
-	client := redis.NewClient(&redis.Options{Network: s.network, Addr: s.address, Protocol: 2, DisableIdentity: true, MaxRetries: -1})
-	defer client.Close()
-	answer, err := client.Do(context.Background(), args...).Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
+	conn, err := redis.Dial(s.network, s.address)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer conn.Close()
+	answer, err := conn.Do(args[0].(string), args[1:]...)
+	if err != nil {
 		s.t.Fatalf("%v: %v", args, err)
 	}
-	return answer
+	return withStrings(answer)
+}
+
+// withStrings returns a reply with strings in place of bytes, also in lists.
+func withStrings(reply any) any {
+	switch reply := reply.(type) {
+	case []byte:
+		return string(reply)
+	case []any:
+		for i := range reply {
+			reply[i] = withStrings(reply[i])
+		}
+	}
+	return reply
 }
 
 // keys returns the names of all keys with this end.

@@ -14,8 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/logging"
+	"github.com/gomodule/redigo/redis"
 
 	"etrusted-broker/internal/neterr"
 	"etrusted-broker/tokensource"
@@ -30,7 +29,7 @@ const (
 
 // Store is a connection to a store. All methods are safe for concurrent use, except Run, which must be called at most once.
 type Store struct {
-	client        redis.UniversalClient
+	client        *client
 	entries       sync.Map // the open *entry values
 	onStateChange func(problem string)
 	mu            sync.Mutex
@@ -41,8 +40,7 @@ type Store struct {
 // New returns a store. It does not connect. onStateChange, if not nil, is called with the problem when the store stops working,
 // and with an empty one when it works again. The text contains nothing that the store said.
 func New(options Options, onStateChange func(problem string)) *Store {
-	logging.Disable() // go-redis would write to standard error, and repeat what servers say
-	return &Store{client: redis.NewUniversalClient(&options.universal), onStateChange: onStateChange}
+	return &Store{client: newClient(options), onStateChange: onStateChange}
 }
 
 // Entry implements tokensource.Store.
@@ -59,10 +57,10 @@ func (e *entryHandle) Close() { e.entries.Delete(e) }
 // Run listens for notifications of other brokers until ctx is done, and then closes the connections. Without it, or while the
 // store is down, brokers look for new tokens when they are due.
 func (s *Store) Run(ctx context.Context) {
-	defer func() { _ = s.client.Close() }()
+	defer s.client.close()
 	for ctx.Err() == nil {
 		err := s.listen(ctx)
-		if refusal := redis.Error(nil); ctx.Err() == nil && !errors.As(err, &refusal) { // brokers that may not listen can still share
+		if _, _, isRefusal := errorCode(err); ctx.Err() == nil && !isRefusal { // brokers that may not listen can still share
 			_ = s.noteResult(err) // so that no account has to find out
 		}
 		select {
@@ -73,58 +71,64 @@ func (s *Store) Run(ctx context.Context) {
 }
 
 // listen calls onChange for the notifications of one connection, until that breaks.
-func (s *Store) listen(ctx context.Context) (err error) {
-	defer recoverPanic(&err)
-	pubsub := s.client.Subscribe(ctx, channel)
-	defer func() { _ = pubsub.Close() }()
-	defer context.AfterFunc(ctx, func() { _ = pubsub.Close() })() // Receive ignores ctx
-	for {
-		message, err := pubsub.Receive(ctx)
-		if err != nil {
-			return err
+func (s *Store) listen(ctx context.Context) error {
+	brief, cancel := context.WithTimeout(ctx, operationTimeout)
+	defer cancel()
+	var conn redis.Conn
+	err := s.client.tryNodes(brief, "", func(ctx context.Context, node string) (err error) {
+		if conn, err = s.client.connect(ctx, node); err == nil {
+			if _, err = redis.DoContext(conn, ctx, "SUBSCRIBE", channel); err != nil {
+				_ = conn.Close()
+			}
 		}
-		announced, ok := message.(*redis.Message)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	for message, ok := (redis.Message{}), false; ; {
 		if !ok {
 			_ = s.noteResult(nil)
 		}
 		for key := range s.entries.Range {
 			// After subscribing, all entries may have changed: this broker has missed earlier messages.
-			if e := key.(*entryHandle); !ok || announced.Payload == e.name {
+			if e := key.(*entryHandle); !ok || string(message.Data) == e.name {
 				e.onChange()
 			}
 		}
+		received := redis.PubSubConn{Conn: conn}.ReceiveWithTimeout(0) // there may be no message for hours
+		if err, failed := received.(error); failed {
+			return err
+		}
+		message, ok = received.(redis.Message)
 	}
 }
 
 // runScript runs a script that returns wantStrings strings.
-func (s *Store) runScript(ctx context.Context, wantStrings int, script *redis.Script, keys []string, args ...any) (list []string, err error) {
+func (e *entryHandle) runScript(ctx context.Context, wantStrings int, script *redis.Script, keysAndArgs ...any) (list []string, err error) {
 	brief, cancel := context.WithTimeout(ctx, operationTimeout)
 	defer cancel()
-	defer func() {
-		if errors.Is(ctx.Err(), context.Canceled) || errors.Is(err, redis.ErrClosed) {
-			list, err = nil, context.Canceled // the broker is stopping, which is not the store's fault
-		} else {
-			err = s.noteResult(err)
+	reply, err := redis.Values(e.client.run(brief, &e.node, script, keysAndArgs))
+	if errors.Is(ctx.Err(), context.Canceled) || e.client.open.Err() != nil {
+		return nil, context.Canceled // the broker is stopping, which is not the store's fault
+	}
+	for _, value := range reply {
+		if text, ok := value.([]byte); ok {
+			list = append(list, string(text))
 		}
-	}()
-	defer recoverPanic(&err)
-	if list, err = script.Run(brief, s.client, keys, args...).StringSlice(); err == nil && len(list) != wantStrings {
+	}
+	if err == nil && len(list) != wantStrings {
 		err = errInvalidReply
 	}
-	return list, err
-}
-
-// recoverPanic makes a panic an error: some replies make go-redis panic.
-func recoverPanic(err *error) {
-	if recover() != nil {
-		*err = errInvalidReply
-	}
+	return list, e.noteResult(err)
 }
 
 // SelfTest makes each kind of request to the store once, with an entry that no broker uses, and closes the connections. Its error is
 // the end of a sentence that begins with "it".
 func (s *Store) SelfTest(ctx context.Context) error {
-	defer func() { _ = s.client.Close() }()
+	defer s.client.close()
 	test := tokensource.NewSecret("test")
 	e := s.Entry(tokensource.Credentials{ID: test, Secret: test}, tokensource.TokenEndpoint{}, func() {})
 	_, err := e.Get(ctx)
@@ -183,11 +187,17 @@ var refusalTexts = map[string]string{
 	"MOVED":     "is a node of a Cluster: name another one too, as addr=HOST:PORT",
 }
 
+// errorCode returns the code and the rest of an error that a server has replied. It reports false for other errors.
+func errorCode(err error) (code, rest string, ok bool) {
+	refusal, ok := errors.AsType[redis.Error](err)
+	code, rest, _ = strings.Cut(string(refusal), " ")
+	return code, rest, ok
+}
+
 // explainStoreError returns the end of a sentence that begins with "it". It does not repeat the words of a server, which may echo
 // what it was sent.
 func explainStoreError(err error) string {
-	if refusal, ok := errors.AsType[redis.Error](err); ok {
-		code, rest, _ := strings.Cut(refusal.Error(), " ")
+	if code, rest, ok := errorCode(err); ok {
 		if strings.HasPrefix(rest, "The user executing the script ") || strings.HasPrefix(rest, "ACL failure in script") {
 			code = "NOPERM" // of Redis before 7.2, and since
 		}

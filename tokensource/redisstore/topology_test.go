@@ -99,9 +99,9 @@ func TestCluster(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 
-	// The least rules for a Cluster.
+	// A Cluster needs no other rules than a server.
 	for _, node := range nodes {
-		node.allow(rules + clusterRules)
+		node.allow(rules)
 		node.do("ACL", "LOG", "RESET")
 	}
 	limited := nodes[0].withUser("broker", "pass word/@:%") + "?addr=" + nodes[1].address
@@ -114,9 +114,6 @@ func TestCluster(t *testing.T) {
 		}
 	}
 }
-
-// clusterRules are what a broker needs of a Cluster besides.
-const clusterRules = " +cluster|slots +command"
 
 func TestSentinel(t *testing.T) {
 	t.Parallel()
