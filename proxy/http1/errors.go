@@ -54,15 +54,3 @@ var (
 	errPlainHTTP = &RequestError{"plain-http", http.StatusBadRequest, "the request is plain HTTP, but this port expects TLS",
 		"Use an https URL."}
 )
-
-// InvalidResponseError reports that an upstream's response is not valid HTTP. It contains nothing of the response.
-type InvalidResponseError struct{ detail string }
-
-// Error says what is wrong.
-func (e *InvalidResponseError) Error() string { return e.detail }
-
-var (
-	errStatusLine      = &InvalidResponseError{"the status line is malformed"}
-	errResponseField   = &InvalidResponseError{"a field of the header is malformed"}
-	errResponseTooLong = &InvalidResponseError{"the header is too long"}
-)

@@ -125,6 +125,18 @@ func (p *requestParser) parseLine(r *Request, line string) *RequestError {
 	return nil
 }
 
+// InvalidResponseError reports that an upstream's response is not valid HTTP. It contains nothing of the response.
+type InvalidResponseError struct{ detail string }
+
+// Error says what is wrong.
+func (e *InvalidResponseError) Error() string { return e.detail }
+
+var (
+	errStatusLine      = &InvalidResponseError{"the status line is malformed"}
+	errResponseField   = &InvalidResponseError{"a field of the header is malformed"}
+	errResponseTooLong = &InvalidResponseError{"the header is too long"}
+)
+
 // responseHead is the header of a response, status line and field lines: RFC 9112 section 2.1.
 type responseHead struct {
 	ClientResponse

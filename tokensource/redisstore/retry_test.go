@@ -126,7 +126,7 @@ func TestOneSentinelIsEnough(t *testing.T) {
 		"&addr=" + brokertest.ServeRaw(t, always("*-1\n")) + "&addr="
 	get(t, connect(t, url+sentinel).entry())
 	for reply, want := range map[string]string{
-		"*-1\n":                  "refuses the request",
+		"*-1\n":                  "knows no primary of that name: check master_name",
 		"*1\n$1\nx\n":            "sends invalid replies: check that it is a Redis or Valkey server",
 		"*2\n*0\n*0\n":           "sends invalid replies: check that it is a Redis or Valkey server",
 		"-NOAUTH " + host + "\n": "requires a password: write redis://USER:PASSWORD@HOST:PORT",

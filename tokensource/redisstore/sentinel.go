@@ -8,6 +8,9 @@ import (
 	"github.com/gomodule/redigo/redis"
 )
 
+// codeUnknownMaster is like a server's error code, for an empty answer of a Sentinel.
+const codeUnknownMaster = "unknown-master"
+
 // primaryAddress asks all Sentinels at once, because some may be down, and returns the first answer.
 func (o Options) primaryAddress(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -42,7 +45,7 @@ func (o Options) askSentinel(ctx context.Context, sentinel string) (string, erro
 	defer func() { _ = conn.Close() }()
 	answer, err := redis.Strings(redis.DoContext(conn, ctx, "SENTINEL", "get-master-addr-by-name", o.master))
 	if errors.Is(err, redis.ErrNil) {
-		return "", redis.Error("unknown master_name")
+		return "", redis.Error(codeUnknownMaster)
 	}
 	if err == nil && len(answer) != 2 {
 		err = errInvalidReply

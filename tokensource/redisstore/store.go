@@ -185,6 +185,8 @@ var refusalTexts = map[string]string{
 	"ERR":       "refuses the request: it must be Redis 6.2 or newer, or Valkey, and allow scripts",
 	"READONLY":  "is a read-only replica: use the address of the primary, or Sentinel (master_name)",
 	"MOVED":     "is a node of a Cluster: name another one too, as addr=HOST:PORT",
+
+	codeUnknownMaster: "knows no primary of that name: check master_name",
 }
 
 // errorCode returns the code and the rest of an error that a server has replied. It reports false for other errors.
