@@ -3,45 +3,38 @@ package redisstore
 import (
 	"context"
 	"crypto/x509"
-	"time"
+	"sync/atomic"
 
 	"github.com/gomodule/redigo/redis"
 
 	"etrusted-broker/internal/neterr"
 )
 
-const (
-	maxRunningScripts = 4                // of all accounts; the others wait
-	maxIdleTime       = 30 * time.Second // shorter than the idle timeouts of most servers
-)
+// maxRunningScripts is for all accounts; the others wait.
+const maxRunningScripts = 4
 
-// client runs scripts on a server, on the primary that Sentinels name, or on the nodes of a Cluster. It is safe for concurrent use.
+// client runs scripts on a server, on the primary that Sentinels name, or on the nodes of a Cluster. It connects for each script: an
+// account needs a few in as many minutes, and on a connection that is kept, a store could send a reply for which nobody has asked,
+// and which would be taken for that of the next script. It is safe for concurrent use.
 type client struct {
 	Options
+	working atomic.Int64       // the index of the address that worked last
 	running chan struct{}      // has room for maxRunningScripts
-	idle    chan idleConn      // has room for one
 	open    context.Context    // done after close
 	close   context.CancelFunc // may be called more than once
 }
 
-type idleConn struct {
-	redis.Conn
-	node  string
-	since time.Time
-}
-
 func newClient(options Options) *client {
-	c := &client{Options: options, running: make(chan struct{}, maxRunningScripts), idle: make(chan idleConn, 1)}
+	c := &client{Options: options, running: make(chan struct{}, maxRunningScripts)}
 	c.open, c.close = context.WithCancel(context.Background())
-	context.AfterFunc(c.open, func() { c.takeIdle("") })
 	if options.scheme == "rediss" {
 		_, _ = x509.SystemCertPool() // the first call reads hundreds of files, which would count as time of the first connection
 	}
 	return c
 }
 
-// run runs a script until ctx is done, which must have a deadline. last is the node of a Cluster that was asked last about these keys.
-func (c *client) run(ctx context.Context, last *string, script *redis.Script, keysAndArgs []any) (reply any, err error) {
+// run runs a script until ctx is done, which must have a deadline.
+func (c *client) run(ctx context.Context, script *redis.Script, keysAndArgs []any) (reply any, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.open, cancel)()
@@ -51,75 +44,41 @@ func (c *client) run(ctx context.Context, last *string, script *redis.Script, ke
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	err = c.tryNodes(ctx, *last, func(ctx context.Context, node string) (err error) {
+	err = c.tryAddresses(ctx, func(ctx context.Context, address string) (err error) {
 		for range maxRedirects + 1 {
-			*last = node
-			reply, err = c.runOn(ctx, node, script, keysAndArgs)
+			reply, err = c.runOn(ctx, address, script, keysAndArgs)
 			code, rest, _ := errorCode(err)
 			if code != "MOVED" || !c.isCluster() {
 				break
 			}
-			node = movedTo(rest, node)
+			address = movedTo(rest, address)
 		}
 		return err
 	})
 	return reply, err
 }
 
-// runOn runs a script on one server. It tries again if the server has closed a connection while it was idle, or has become a replica
-// since: then the Sentinels know another one. Scripts can be repeated.
-func (c *client) runOn(ctx context.Context, node string, script *redis.Script, keysAndArgs []any) (any, error) {
-	for {
-		conn, isReused := c.takeIdle(node)
-		if !isReused {
-			var err error
-			if conn, err = c.connect(ctx, node); err != nil {
-				return nil, err
-			}
+// runOn runs a script on one server, and once more if that closes the connection instead of replying: scripts can be repeated.
+func (c *client) runOn(ctx context.Context, address string, script *redis.Script, keysAndArgs []any) (any, error) {
+	for repeated := false; ; repeated = true {
+		conn, err := c.connect(ctx, address)
+		if err != nil {
+			return nil, err
 		}
 		reply, err := script.DoContext(ctx, conn, keysAndArgs...)
-		if err == nil {
-			c.keepIdle(idleConn{conn, node, time.Now()})
-			return reply, nil
-		}
 		_ = conn.Close()
-		if code, _, _ := errorCode(err); !isReused || code != "READONLY" && neterr.Describe("", err).Code != neterr.CodeConnectionClosed {
-			return nil, err
+		if err == nil || repeated || neterr.Describe("", err).Code != neterr.CodeConnectionClosed {
+			return reply, err
 		}
 	}
 }
 
-// takeIdle returns the idle connection if it is to that node, and closes it otherwise.
-func (c *client) takeIdle(node string) (conn redis.Conn, ok bool) {
-	select {
-	case idle := <-c.idle:
-		if idle.node == node && time.Since(idle.since) < maxIdleTime {
-			return idle.Conn, true
-		}
-		_ = idle.Close()
-	default:
-	}
-	return nil, false
-}
-
-// keepIdle closes the connection if there is an idle one already.
-func (c *client) keepIdle(conn idleConn) {
-	select {
-	case c.idle <- conn:
-	default:
-		_ = conn.Close()
-	}
-	if c.open.Err() != nil {
-		c.takeIdle("")
-	}
-}
-
-// connect connects to a node, or to the primary if there are Sentinels.
-func (c *client) connect(ctx context.Context, node string) (conn redis.Conn, err error) {
+// connect connects to an address, or to the primary that the Sentinel there names.
+func (c *client) connect(ctx context.Context, address string) (conn redis.Conn, err error) {
 	if c.master != "" {
-		if node, err = c.primaryAddress(ctx); err != nil {
+		if address, err = c.askSentinel(ctx, address); err != nil {
 			return nil, err
 		}
 	}
-	return c.dial(ctx, node, c.server, c.database)
+	return c.dial(ctx, address, c.server, c.database)
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"slices"
 	"strings"
 	"time"
 )
@@ -16,25 +15,21 @@ const maxRedirects = 3
 // isCluster reports whether the addresses are those of nodes of a Cluster.
 func (o Options) isCluster() bool { return o.master == "" && len(o.addresses) > 1 }
 
-// tryNodes calls try for the nodes of a Cluster until it succeeds for one: the preferred node, if there is one, and then those of the
-// URL. Each leaves half of the time to the others. Without a Cluster, tryNodes calls try once. ctx must have a deadline.
-func (o Options) tryNodes(ctx context.Context, preferred string, try func(ctx context.Context, node string) error) (err error) {
-	nodes := o.addresses[:1]
-	if o.isCluster() {
-		nodes = slices.DeleteFunc(slices.Clone(o.addresses), func(node string) bool { return node == preferred })
-		if preferred != "" {
-			nodes = slices.Insert(nodes, 0, preferred)
-		}
-	}
-	for i, node := range nodes {
+// tryAddresses calls try for the addresses in the URL until it succeeds for one. It begins with the one that worked last; each leaves
+// half of the time to the others. ctx must have a deadline.
+func (c *client) tryAddresses(ctx context.Context, try func(ctx context.Context, address string) error) (err error) {
+	first, n := int(c.working.Load()), len(c.addresses)
+	for i := range n {
+		at := (first + i) % n
 		deadline, _ := ctx.Deadline()
-		if i < len(nodes)-1 {
+		if i < n-1 {
 			deadline = time.Now().Add(time.Until(deadline) / 2)
 		}
 		brief, cancel := context.WithDeadline(ctx, deadline)
-		failure := try(brief, node)
+		failure := try(brief, c.addresses[at])
 		cancel()
 		if failure == nil {
+			c.working.Store(int64(at))
 			return nil
 		}
 		err = errors.Join(err, failure)
@@ -42,11 +37,11 @@ func (o Options) tryNodes(ctx context.Context, preferred string, try func(ctx co
 	return err
 }
 
-// movedTo returns the address in "SLOT HOST:PORT", the rest of the error MOVED of a node. It has no brackets around an IPv6 address.
-// Without a host, it is that of the node.
+// movedTo returns the address in "SLOT HOST:PORT", the rest of the error MOVED of a node. An IPv6 address may have no brackets. Without
+// a host, it is that of the node.
 func movedTo(rest, node string) string {
 	_, target, _ := strings.Cut(rest, " ")
 	i := max(strings.LastIndexByte(target, ':'), 0)
 	host, _, _ := net.SplitHostPort(node)
-	return net.JoinHostPort(cmp.Or(target[:i], host), strings.TrimPrefix(target[i:], ":"))
+	return net.JoinHostPort(cmp.Or(strings.Trim(target[:i], "[]"), host), strings.TrimPrefix(target[i:], ":"))
 }

@@ -84,10 +84,8 @@ func ParseURL(text string) (Options, error) {
 	return o, nil
 }
 
-// dial connects to an address and logs in, within operationTimeout.
+// dial connects to an address and logs in. ctx must have a deadline.
 func (o Options) dial(ctx context.Context, address string, as login, database int) (redis.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, operationTimeout)
-	defer cancel()
 	return redis.DialContext(ctx, o.scheme, address, redis.DialContextFunc(dialNet), redis.DialUsername(as.user), redis.DialPassword(as.password),
 		redis.DialDatabase(database), redis.DialReadTimeout(operationTimeout), redis.DialWriteTimeout(operationTimeout))
 }

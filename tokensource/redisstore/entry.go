@@ -43,7 +43,6 @@ type entryHandle struct {
 	tokenKey, leaseKey string // with the name in braces, so that a Cluster keeps them on one node
 	onChange           func()
 	seen, held         string // the lease as Get has returned it last, and that of this broker
-	node               string // of a Cluster, the address of the node that has the keys; empty: not known
 }
 
 // Get implements tokensource.Entry.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -13,51 +14,60 @@ import (
 // emptyReply is that of an empty store to Get.
 const emptyReply = "*6\r\n$3\r\n100\r\n$1\r\n0\r\n$0\r\n\r\n$2\r\n-2\r\n$0\r\n\r\n$2\r\n-2\r\n"
 
-// A request is repeated on a new connection if the server closed the idle one, or became a replica. On a new connection it is not.
-func TestRepeatsOnlyAfterIdleConnection(t *testing.T) {
+// A script is repeated if the server closes the connection instead of replying, but only once, and not after a reply. It has a
+// connection of its own.
+func TestRepeatsScriptOnceWithoutReply(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		idle, fresh     string // the second reply on the first connection, and that on the second; empty: it is closed
+		replies         []string // one for each connection; empty: it is closed
 		wantConnections int64
 		wantErr         string
 	}{
-		"closed":                {"", emptyReply, 2, ""},
-		"demoted":               {"-READONLY x\r\n", emptyReply, 2, ""},
-		"failed":                {"-OOM x\r\n", emptyReply, 1, "refuses the request with the error OOM"},
-		"invalid":               {"?\r\n", emptyReply, 1, "sends invalid replies: check that it is a Redis or Valkey server"},
-		"closed twice":          {"", "", 2, "closed the connection before the answer was complete"},
-		"demoted, and no other": {"-READONLY x\r\n", "-READONLY x\r\n", 2, "is a read-only replica: use the address of the primary, or Sentinel (master_name)"},
+		"answered":     {[]string{emptyReply}, 1, ""},
+		"closed":       {[]string{"", emptyReply}, 2, ""},
+		"closed twice": {[]string{"", "", emptyReply}, 2, "closed the connection before the answer was complete"},
+		"refused":      {[]string{"-OOM x\r\n", emptyReply}, 1, "refuses the request with the error OOM"},
+		"invalid":      {[]string{"?\r\n", emptyReply}, 1, "sends invalid replies: check that it is a Redis or Valkey server"},
+		"replica":      {[]string{"-READONLY x\r\n", emptyReply}, 1, "is a read-only replica: use the address of the primary, or Sentinel (master_name)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var accepted atomic.Int64
+			var accepted, closed atomic.Int64
 			address := brokertest.ServeRaw(t, func(conn net.Conn) {
-				replies := []string{emptyReply, test.idle}
-				if accepted.Add(1) > 1 {
-					replies = []string{test.fresh}
+				defer closed.Add(1)
+				reply := test.replies[accepted.Add(1)-1]
+				if _, err := conn.Read(make([]byte, 4<<10)); err != nil || reply == "" {
+					return
 				}
-				for _, reply := range replies {
-					if _, err := conn.Read(make([]byte, 4<<10)); err != nil || reply == "" {
-						return
-					}
-					_, _ = io.WriteString(conn, reply)
-				}
+				_, _ = io.WriteString(conn, reply)
 				_, _ = io.Copy(io.Discard, conn)
 			})
-			e := connect(t, "redis://"+address).entry()
-			get(t, e)
 			got := ""
-			if _, err := e.Get(context.Background()); err != nil {
+			if _, err := connect(t, "redis://"+address).entry().Get(context.Background()); err != nil {
 				got = err.Error()
 			}
 			if n := accepted.Load(); got != test.wantErr || n != test.wantConnections {
 				t.Errorf("got %q with %d connections, want %q with %d", got, n, test.wantErr, test.wantConnections)
 			}
+			brokertest.Eventually(t, "all connections are closed", func() bool { return closed.Load() == test.wantConnections })
 		})
 	}
 }
 
-// A Cluster works while one of its nodes does, and the node that has the keys is asked first.
+// What a server sends unasked is not taken for the reply to the next script.
+func TestIgnoresSurplusReply(t *testing.T) {
+	t.Parallel()
+	e := connect(t, "redis://"+brokertest.ServeRaw(t, speaks(func([]string) string {
+		return emptyReply + strings.Replace(emptyReply, "100", "666", 1)
+	}))).entry()
+	for range 3 {
+		if got := get(t, e).FencingToken; got != 100 {
+			t.Errorf("got the fencing token %d, want 100", got)
+		}
+	}
+}
+
+// A Cluster works while one of its nodes does, and the one in the URL that worked last is asked first.
 func TestClusterWithoutSomeNodes(t *testing.T) {
 	t.Parallel()
 	for name, down := range map[string]func() string{
@@ -79,9 +89,9 @@ func TestClusterWithoutSomeNodes(t *testing.T) {
 			for range 3 {
 				get(t, e)
 			}
-			get(t, b.Entry(credentials("another", clientSecret), endpoint, func() {})) // although there is a connection to the node
-			if ofFirst.Load() != 2 || ofKeys.Load() != 4 {
-				t.Errorf("got %d requests to the node of the URL, and %d to that of the keys, want 2 and 4", ofFirst.Load(), ofKeys.Load())
+			get(t, b.Entry(credentials("another", clientSecret), endpoint, func() {}))
+			if ofFirst.Load() != 4 || ofKeys.Load() != 4 {
+				t.Errorf("got %d requests to the node of the URL, and %d to that of the keys, want 4 and 4", ofFirst.Load(), ofKeys.Load())
 			}
 		})
 	}
@@ -136,18 +146,4 @@ func TestOneSentinelIsEnough(t *testing.T) {
 			t.Errorf("%q: got %v, want %s", reply, err, want)
 		}
 	}
-}
-
-func TestRunClosesIdleConnection(t *testing.T) {
-	t.Parallel()
-	closed := make(chan struct{})
-	b := connect(t, "redis://"+brokertest.ServeRaw(t, func(conn net.Conn) {
-		speaks(func([]string) string { return emptyReply })(conn)
-		close(closed)
-	}))
-	get(t, b.entry())
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	b.Run(ctx)
-	brokertest.Receive(t, "the connection is closed", closed)
 }

@@ -11,32 +11,7 @@ import (
 // codeUnknownMaster is like a server's error code, for an empty answer of a Sentinel.
 const codeUnknownMaster = "unknown-master"
 
-// primaryAddress asks all Sentinels at once, because some may be down, and returns the first answer.
-func (o Options) primaryAddress(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	answers, failures := make(chan string, len(o.addresses)), make(chan error, len(o.addresses))
-	for _, sentinel := range o.addresses {
-		go func() {
-			if address, err := o.askSentinel(ctx, sentinel); err != nil {
-				failures <- err
-			} else {
-				answers <- address
-			}
-		}()
-	}
-	var all error
-	for range o.addresses {
-		select {
-		case address := <-answers:
-			return address, nil
-		case err := <-failures:
-			all = errors.Join(all, err)
-		}
-	}
-	return "", all
-}
-
+// askSentinel returns the address of the primary.
 func (o Options) askSentinel(ctx context.Context, sentinel string) (string, error) {
 	conn, err := o.dial(ctx, sentinel, o.sentinel, 0)
 	if err != nil {

@@ -75,8 +75,8 @@ func (s *Store) listen(ctx context.Context) error {
 	brief, cancel := context.WithTimeout(ctx, operationTimeout)
 	defer cancel()
 	var conn redis.Conn
-	err := s.client.tryNodes(brief, "", func(ctx context.Context, node string) (err error) {
-		if conn, err = s.client.connect(ctx, node); err == nil {
+	err := s.client.tryAddresses(brief, func(ctx context.Context, address string) (err error) {
+		if conn, err = s.client.connect(ctx, address); err == nil {
 			if _, err = redis.DoContext(conn, ctx, "SUBSCRIBE", channel); err != nil {
 				_ = conn.Close()
 			}
@@ -110,7 +110,7 @@ func (s *Store) listen(ctx context.Context) error {
 func (e *entryHandle) runScript(ctx context.Context, wantStrings int, script *redis.Script, keysAndArgs ...any) (list []string, err error) {
 	brief, cancel := context.WithTimeout(ctx, operationTimeout)
 	defer cancel()
-	reply, err := redis.Values(e.client.run(brief, &e.node, script, keysAndArgs))
+	reply, err := redis.Values(e.client.run(brief, script, keysAndArgs))
 	if errors.Is(ctx.Err(), context.Canceled) || e.client.open.Err() != nil {
 		return nil, context.Canceled // the broker is stopping, which is not the store's fault
 	}
