@@ -19,7 +19,7 @@ type linkRewriter struct {
 	encoding string
 }
 
-// newLinkRewriter returns the links for a request to an API.
+// newLinkRewriter returns the linkRewriter for a request to an API.
 func (p *Proxy) newLinkRewriter(api *upstream, r *http1.Request, route *parsedRoute) linkRewriter {
 	if api.links == nil || route.host == "" { // HTTP/1.0, or a Unix socket
 		return linkRewriter{}
@@ -53,15 +53,15 @@ func (l *linkRewriter) adaptRequestField(field *http1.Field) bool {
 	case http1.EqualFold(name, "Range"), http1.EqualFold(name, "If-Range"):
 		return false // the API's bytes are not the app's
 	case http1.EqualFold(name, "If-Match"):
-		// A weak tag never matches here (RFC 9110 section 13.1.1), and it may be adaptFieldsToRewrittenBody that has weakened it.
+		// A weak tag never matches here (RFC 9110 section 13.1.1), and adaptFieldsToRewrittenBody may have weakened it.
 		field.Value = strings.ReplaceAll(field.Value, `W/"`, `"`)
 	}
 	return true
 }
 
 // rewrites reports whether the links in the body of a response are rewritten, which is so in JSON, but not in a part of it. If they
-// are, gzipped reports whether the body is gzipped. The header of a response without a body, to HEAD or with 304, is the same as
-// with it.
+// are, gzipped reports whether the body is gzipped. The header of a response without a body, to HEAD or with 304, is that of one in
+// which a link was rewritten.
 func (l *linkRewriter) rewrites(response *http1.ClientResponse) (rewritten, gzipped bool) {
 	if !l.active || response.Status == http.StatusNoContent || response.Status == http.StatusPartialContent {
 		return false, false
@@ -194,6 +194,7 @@ type rewrittenBody struct {
 	from http1.ReadinessReader
 }
 
+// ReadReady may be wrong once the last Read has filled its memory: then the response is flushed anyway.
 func (b rewrittenBody) ReadReady() bool { return b.Pending() || b.from.ReadReady() }
 
 // gunzipStream unzips and rewrites body, which is the response's, while it is forwarded.

@@ -5,4 +5,4 @@ package server
 import "net"
 
 // tcpListenConfig lets package net enable TCP keep-alive on each accepted connection.
-var tcpListenConfig net.ListenConfig
+var tcpListenConfig = new(net.ListenConfig)

@@ -101,7 +101,7 @@ func checkText[T string | []byte](line T) *RequestError {
 	return nil
 }
 
-// parseLine parses a line of a request's header: RFC 9112 section 2.1.
+// parseLine parses a line of a request's header: RFC 9112 sections 2.1 and 2.2.
 func (p *requestParser) parseLine(r *Request, line string) *RequestError {
 	switch {
 	case line == "" && p.size > len("\r\n"):
@@ -239,15 +239,13 @@ func (h *responseHead) parseStatusLine(line string) error {
 	return nil
 }
 
-// parseField parses a field line, whose bytes are text: RFC 9112 section 5. The bytes in trim may be between name and colon.
+// parseField parses a field line, whose bytes are text: RFC 9112 section 5. The bytes in trim may be between name and colon (section
+// 5.1), where requests must have none.
 func parseField(line, trim string) (field Field, ok bool) {
 	name, value, found := strings.Cut(line, ":")
 	name = strings.TrimRight(name, trim)
 	return Field{name, trimOWS(value)}, found && consistsOf(name, tokenByte)
 }
-
-// trimOWS removes optional whitespace (RFC 9110 section 5.6.3) from both ends.
-func trimOWS(text string) string { return strings.Trim(text, " \t") }
 
 // parseFieldLine parses a field line: RFC 9112 section 5. Whitespace before the colon is removed (section 5.1), and a folded line
 // continues the value after one space (section 5.2).
@@ -271,7 +269,7 @@ func (h *responseHead) parseFieldLine(line string) error {
 	return nil
 }
 
-// parseFraming finds out where the request ends, and for which host it is: RFC 9112 sections 3.2 and 6. Two servers that understand
+// parseFraming finds out where the request ends, and for which host it is: RFC 9112 sections 3.2, 6.1 and 6.3. Two servers that understand
 // these fields differently are what request smuggling is made of (section 11.2), so whatever can be understood in two ways is
 // an error.
 func (r *Request) parseFraming() *RequestError {
@@ -359,7 +357,7 @@ func (b *body) line() (line []byte, ok bool) {
 	return line, ok
 }
 
-// parseLine parses a line of a chunked body: RFC 9112 section 7.1.
+// parseLine parses a line of a chunked body: RFC 9112 section 7.1, and 7.1.2 for the trailer section.
 func (b *body) parseLine(line []byte) {
 	switch b.section {
 	case chunkSizeSection:
@@ -390,7 +388,7 @@ func (b *body) parseLine(line []byte) {
 	}
 }
 
-// parseChunkSize parses the line before a chunk: its size, and extensions, which are ignored (RFC 9112 section 7.1.1).
+// parseChunkSize parses the line before a chunk (RFC 9112 section 7.1): its size, and extensions, which are ignored (section 7.1.1).
 func parseChunkSize(line []byte, lenient bool) (size int64, ok bool) {
 	rest := bytes.TrimLeft(line, "0123456789abcdefABCDEF")
 	digits := line[:len(line)-len(rest)]
@@ -452,6 +450,9 @@ func consistsOf[T string | []byte](text T, want byteClass) bool {
 	}
 	return len(text) > 0
 }
+
+// trimOWS removes optional whitespace (RFC 9110 section 5.6.3) from both ends.
+func trimOWS(text string) string { return strings.Trim(text, " \t") }
 
 // checkTrailer checks that the Trailer field names no field by which a message is framed: RFC 9110 section 6.5.1.
 func (r *Request) checkTrailer() *RequestError {

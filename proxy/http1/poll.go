@@ -38,8 +38,8 @@ func newPoller(conn net.Conn, step func(io.Reader) error) *poller {
 }
 
 // await calls step with p until it returns something else than os.ErrDeadlineExceeded, and before each further call waits until
-// something arrives. All of that is one call of RawConn.Read, since whose beginning Go remembers what arrives: so step may also do
-// something else first, such as sending a request. Once it has read something, its os.ErrDeadlineExceeded has to come from Read,
+// something arrives. All of that is one call of RawConn.Read. From its beginning, Go remembers what arrives: so step may first do
+// something else, such as sending a request. Once it has read something, its os.ErrDeadlineExceeded has to come from Read,
 // because an arrival is reported only once. It must not close the connection, because that waits for RawConn.Read. Only the waits
 // obey the read deadline. Nothing else may read meanwhile.
 func (p *poller) await() error {

@@ -12,7 +12,7 @@ import (
 // ErrRequestBody is returned by RoundTrip if the request's Stream failed or ended early. It wraps the error of the stream.
 var ErrRequestBody = errors.New("the request body broke off")
 
-// upload is a request body that is sent on a goroutine of its own, because it arrives while it is sent, or is long.
+// upload is a request body that is sent on a separate goroutine, because it arrives while it is sent, or is long.
 type upload struct {
 	stream  Stream
 	output  outputBuffer
@@ -45,7 +45,7 @@ func endContinueWait(wait chan<- bool, proceed bool) {
 	}
 }
 
-// stopUpload waits for the end, and brings it about unless the last bytes are being written: an upstream that has read the whole
+// stopUpload ends the upload, unless the last bytes are being written, and waits for its goroutine: an upstream that has read the whole
 // body may answer before the write returns.
 func (u *upstreamConn) stopUpload() {
 	if u.done == nil {
@@ -65,7 +65,7 @@ func (u *upstreamConn) stopUpload() {
 	<-u.done
 }
 
-// runUpload sends the body, records the result, and hastens the end of RoundTrip if that is still waiting.
+// runUpload sends the body and records the result. If RoundTrip is still waiting for a response, it sets its read deadline.
 func (u *upstreamConn) runUpload() {
 	defer close(u.done)
 	err := u.sendBody()

@@ -10,12 +10,13 @@ import (
 	"etrusted-broker/internal/neterr"
 )
 
-// maxRunningScripts is for all accounts; the others wait.
-const maxRunningScripts = 4
+// maxRunningScripts is for all accounts; the others wait, and that counts as time of the store. It is twice the number of token requests
+// that start at a time.
+const maxRunningScripts = 16
 
 // client runs scripts on a server, on the primary that Sentinels name, or on the nodes of a Cluster. It connects for each script: an
-// account needs a few in as many minutes, and on a connection that is kept, a store could send a reply for which nobody has asked,
-// and which would be taken for that of the next script. It is safe for concurrent use.
+// account needs a few in as many minutes, and on a connection that is kept, a store could send a reply before there is a request, and
+// it would be taken for the reply to the next script. It is safe for concurrent use.
 type client struct {
 	Options
 	working atomic.Int64       // the index of the address that worked last
@@ -49,11 +50,11 @@ func (c *client) run(ctx context.Context, script *redis.Script, keysAndArgs []an
 			reply, err = c.runOn(ctx, address, script, keysAndArgs)
 			code, rest, _ := errorCode(err)
 			if code != "MOVED" || !c.isCluster() {
-				break
+				return err
 			}
 			address = movedTo(rest, address)
 		}
-		return err
+		return errInvalidReply
 	})
 	return reply, err
 }

@@ -25,7 +25,7 @@ type Options struct {
 	server    login
 	sentinel  login
 	database  int
-	Plaintext bool // the connection, with the store's password, crosses a network unencrypted
+	Plaintext bool // the connection to an address of the URL, with the store's password, crosses a network unencrypted
 }
 
 // login is sent to a server, unless the password is empty. An empty user is the default user.
@@ -102,5 +102,8 @@ func dialNet(ctx context.Context, scheme, address string) (net.Conn, error) {
 		network = "unix"
 	}
 	conn, err := dial(ctx, network, address)
-	return &replyLimitedConn{Conn: conn}, err
+	if err != nil {
+		return nil, err
+	}
+	return &replyLimitedConn{Conn: conn}, nil
 }

@@ -27,7 +27,7 @@ const (
 	failureCooldown = 5 * time.Second // after that, one account tries a store that failed, while the others go on without
 )
 
-// Store is a connection to a store. All methods are safe for concurrent use, except Run, which must be called at most once.
+// Store shares tokens through a server, to which it connects when needed. All methods are safe for concurrent use, except Run, which must be called at most once.
 type Store struct {
 	client        *client
 	entries       sync.Map // the open *entry values
@@ -38,7 +38,7 @@ type Store struct {
 }
 
 // New returns a store. It does not connect. onStateChange, if not nil, is called with the problem when the store stops working,
-// and with an empty one when it works again. The text contains nothing that the store said.
+// and with an empty one when it works again. The text contains nothing that the store said. onStateChange must not call the Store.
 func New(options Options, onStateChange func(problem string)) *Store {
 	return &Store{client: newClient(options), onStateChange: onStateChange}
 }
@@ -54,13 +54,13 @@ func (s *Store) Entry(pair tokensource.Credentials, endpoint tokensource.TokenEn
 // Close implements tokensource.Entry.
 func (e *entryHandle) Close() { e.entries.Delete(e) }
 
-// Run listens for notifications of other brokers until ctx is done, and then closes the connections. Without it, or while the
+// Run listens for notifications of other brokers until ctx is done, and then ends the use of the store. Without it, or while the
 // store is down, brokers look for new tokens when they are due.
 func (s *Store) Run(ctx context.Context) {
 	defer s.client.close()
 	for ctx.Err() == nil {
 		err := s.listen(ctx)
-		if _, _, isRefusal := errorCode(err); ctx.Err() == nil && !isRefusal { // brokers that may not listen can still share
+		if ctx.Err() == nil && !isMissingRight(err) { // brokers that may not listen can still share
 			_ = s.noteResult(err) // so that no account has to find out
 		}
 		select {
@@ -125,7 +125,7 @@ func (e *entryHandle) runScript(ctx context.Context, wantStrings int, script *re
 	return list, e.noteResult(err)
 }
 
-// SelfTest makes each kind of request to the store once, with an entry that no broker uses, and closes the connections. Its error is
+// SelfTest makes each kind of request to the store once, with an entry that no broker uses, and ends the use of the store. Its error is
 // the end of a sentence that begins with "it".
 func (s *Store) SelfTest(ctx context.Context) error {
 	defer s.client.close()
@@ -196,16 +196,22 @@ func errorCode(err error) (code, rest string, ok bool) {
 	return code, rest, ok
 }
 
+// isMissingRight reports whether the access rules of the server do not allow a request.
+func isMissingRight(err error) bool {
+	code, rest, _ := errorCode(err)
+	return code == "NOPERM" || strings.HasPrefix(rest, "The user executing the script ") || strings.HasPrefix(rest, "ACL failure in script") // since Redis 7.2, and before
+}
+
 // explainStoreError returns the end of a sentence that begins with "it". It does not repeat the words of a server, which may echo
 // what it was sent.
 func explainStoreError(err error) string {
-	if code, rest, ok := errorCode(err); ok {
-		if strings.HasPrefix(rest, "The user executing the script ") || strings.HasPrefix(rest, "ACL failure in script") {
-			code = "NOPERM" // of Redis before 7.2, and since
-		}
-		if slices.Contains([]string{"CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "OOM", "WRONGTYPE"}, code) {
-			return "refuses the request with the error " + code
-		}
+	code, _, isRefusal := errorCode(err)
+	switch {
+	case isMissingRight(err):
+		return refusalTexts["NOPERM"]
+	case slices.Contains([]string{"ASK", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "OOM", "TRYAGAIN", "WRONGTYPE"}, code):
+		return "refuses the request with the error " + code
+	case isRefusal:
 		return cmp.Or(refusalTexts[code], "refuses the request")
 	}
 	described := neterr.Describe("", err)
