@@ -2,12 +2,16 @@ package proxy_test
 
 import (
 	"compress/gzip"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"etrusted-broker/internal/brokertest"
 )
 
 // A response is rewritten while it arrives: nothing waits for its end.
@@ -151,6 +155,31 @@ func TestSendsShortResponseOfHTTP2InOneWrite(t *testing.T) {
 	c.send("GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	c.head() // before there is a body
 	close(proceed)
+}
+
+// A gzipped response that has arrived as a whole leaves in as few writes as a plain one. The API does not know the length of what it
+// compresses, so that even short ones are chunked.
+func TestSendsGunzippedResponseInFewWrites(t *testing.T) {
+	for length, most := range map[int]int64{1 << 10: 1, 100 << 10: 8} {
+		for name, gzipped := range map[string]bool{"plain": false, "gzip": true} {
+			t.Run(fmt.Sprintf("%s, %d bytes", name, length), func(t *testing.T) {
+				text := `["` + strings.Repeat("0123456789abcde ", length/16) + `"]`
+				body, coding := text, ""
+				if gzipped {
+					body, coding = brokertest.Gzipped(text), "Content-Encoding: gzip\r\n"
+				}
+				up := startRawUpstream(t, afterRequest("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"+coding+"Transfer-Encoding: chunked\r\n\r\n"+chunked(body)))
+				var writes atomic.Int64
+				b := start(t, "http://"+up, withLinkRewriting, func(s *setup) { s.listener = countingListener{s.listener, &writes} })
+				if got := b.get(t, "/x"); got.body != text {
+					t.Fatalf("got %.40q, want the text", got.body)
+				}
+				if n := writes.Load(); n > most {
+					t.Errorf("got %d writes, want at most %d", n, most)
+				}
+			})
+		}
+	}
 }
 
 // countingListener counts the writes of its connections.

@@ -3,6 +3,7 @@ package http1_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -112,6 +113,36 @@ func startUpstream(t testing.TB, handle func(*upstreamConn)) *upstream {
 	}}
 	t.Cleanup(u.client.CloseIdle) // before the server waits for the connections
 	return u
+}
+
+// wrapConns makes the client use what wrap returns for each connection.
+func (u *upstream) wrapConns(wrap func(net.Conn) net.Conn) {
+	dial := u.client.Dial
+	u.client.Dial = func(ctx context.Context) (net.Conn, error) {
+		conn, err := dial(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return wrap(conn), nil
+	}
+}
+
+// addTLS makes the client use layers of TLS, one inside the other.
+func (u *upstream) addTLS(layers int, config *tls.Config) {
+	for range layers {
+		u.wrapConns(func(conn net.Conn) net.Conn { return http1.TLSClient(conn, config) })
+	}
+}
+
+// inTLS serves what is inside layers of TLS, as handle does.
+func inTLS(layers int, handle func(*upstreamConn)) func(*upstreamConn) {
+	return func(c *upstreamConn) {
+		conn := c.Conn
+		for range layers {
+			conn = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{certificate}})
+		}
+		handle(&upstreamConn{conn, bufio.NewReader(conn), c.upstream, c.number})
+	}
 }
 
 // pipeUpstream returns an upstream in memory, for tests of time. Connections are closed once the client has closed them.

@@ -1,7 +1,6 @@
 package http1_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -235,29 +234,15 @@ func TestKeepsMaxIdleConnections(t *testing.T) {
 func startTLSUpstream(t *testing.T, layers int, after func(c *tls.Conn)) (*upstream, *tls.Config) {
 	t.Helper()
 	config := &tls.Config{InsecureSkipVerify: true, ServerName: "example.com", ClientSessionCache: tls.NewLRUClientSessionCache(1)}
-	u := startUpstream(t, func(c *upstreamConn) {
-		secure := tls.Server(c.Conn, &tls.Config{Certificates: []tls.Certificate{certificate}})
-		for range layers - 1 {
-			secure = tls.Server(secure, &tls.Config{Certificates: []tls.Certificate{certificate}})
-		}
+	u := startUpstream(t, inTLS(layers, func(c *upstreamConn) {
+		secure := c.Conn.(*tls.Conn)
 		each(func(c *upstreamConn, _ *http.Request) {
 			c.send(okResponse)
 			after(secure)
-		})(&upstreamConn{secure, bufio.NewReader(secure), c.upstream, c.number})
+		})(c)
 		_ = secure.Close()
-	})
-	plain := u.client.Dial
-	u.client.Dial = func(ctx context.Context) (net.Conn, error) {
-		conn, err := plain(ctx)
-		for range layers {
-			if err != nil {
-				return nil, err
-			}
-			secure := http1.TLSClient(conn, config)
-			conn, err = secure, secure.HandshakeContext(ctx)
-		}
-		return conn, err
-	}
+	}))
+	u.addTLS(layers, config)
 	return u, config
 }
 

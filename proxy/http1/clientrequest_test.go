@@ -1,7 +1,6 @@
 package http1_test
 
 import (
-	"context"
 	"net"
 	"net/http"
 	"strings"
@@ -42,12 +41,11 @@ func TestWritesRequest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := startUpstream(t, each(func(c *upstreamConn, _ *http.Request) { c.send(okResponse) }))
-			dial, record := u.client.Dial, &recordWrites{}
-			u.client.Dial = func(ctx context.Context) (net.Conn, error) {
-				conn, err := dial(ctx)
+			record := &recordWrites{}
+			u.wrapConns(func(conn net.Conn) net.Conn {
 				record.Conn = conn
-				return record, err
-			}
+				return record
+			})
 			test.request.Caller = newCaller(t)
 			u.mustSucceed(t, &test.request)
 			if len(record.writes) != 1 || record.writes[0] != test.want {

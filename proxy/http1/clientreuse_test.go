@@ -3,8 +3,6 @@
 package http1_test
 
 import (
-	"bufio"
-	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -15,23 +13,12 @@ import (
 	"time"
 
 	"etrusted-broker/internal/brokertest"
-	"etrusted-broker/proxy/http1"
 )
 
 // A TLS connection that does not come from TLSClient cannot be polled, but it is reused: see Client.Dial.
 func TestReusesTLSConnectionThatCannotBePolled(t *testing.T) {
-	u := startUpstream(t, func(c *upstreamConn) {
-		secure := tls.Server(c.Conn, &tls.Config{Certificates: []tls.Certificate{certificate}})
-		each(func(c *upstreamConn, _ *http.Request) { c.send(okResponse) })(&upstreamConn{secure, bufio.NewReader(secure), c.upstream, c.number})
-	})
-	dial := u.client.Dial
-	u.client.Dial = func(ctx context.Context) (net.Conn, error) {
-		conn, err := dial(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return tls.Client(conn, &tls.Config{InsecureSkipVerify: true}), nil
-	}
+	u := startUpstream(t, inTLS(1, each(func(c *upstreamConn, _ *http.Request) { c.send(okResponse) })))
+	u.wrapConns(func(conn net.Conn) net.Conn { return tls.Client(conn, &tls.Config{InsecureSkipVerify: true}) })
 	for range 3 {
 		u.mustSucceed(t, newRequest(t, "POST"))
 	}
@@ -71,31 +58,28 @@ func TestDoesNotReuseConnectionWithByteBeforePartOfAlert(t *testing.T) {
 	proceed := make(chan struct{})
 	var last syscall.Conn
 	u := startUpstream(t, func(c *upstreamConn) {
-		conn := &mergingConn{Conn: c.Conn}
-		secure := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{certificate}})
-		s := &upstreamConn{secure, bufio.NewReader(secure), c.upstream, c.number}
-		if s.request() == nil {
-			return
-		}
-		s.send(okResponse)
-		<-proceed
-		conn.held = []byte{}
-		_, _ = secure.Write([]byte{'x'})
-		size := len(conn.held)
-		_ = secure.CloseWrite()
-		_ = c.SetWriteDeadline(time.Time{}) // CloseWrite has set one that is over
-		_, _ = c.Write(conn.held[:size+2])
-		s.request()
+		raw, conn := c.Conn, &mergingConn{Conn: c.Conn}
+		c.Conn = conn
+		inTLS(1, func(c *upstreamConn) {
+			if c.request() == nil {
+				return
+			}
+			c.send(okResponse)
+			<-proceed
+			conn.held = []byte{}
+			c.send("x")
+			size := len(conn.held)
+			_ = c.Conn.(*tls.Conn).CloseWrite()
+			_ = raw.SetWriteDeadline(time.Time{}) // CloseWrite has set one that is over
+			_, _ = raw.Write(conn.held[:size+2])
+			c.request()
+		})(c)
 	})
-	dial := u.client.Dial
-	u.client.Dial = func(ctx context.Context) (net.Conn, error) {
-		conn, err := dial(ctx)
-		if err != nil {
-			return nil, err
-		}
+	u.wrapConns(func(conn net.Conn) net.Conn {
 		last = conn.(*net.TCPConn)
-		return http1.TLSClient(conn, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}), nil
-	}
+		return conn
+	})
+	u.addTLS(1, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12})
 	u.mustSucceed(t, newRequest(t, "POST"))
 	close(proceed)
 	brokertest.Eventually(t, "it has arrived", func() bool { return isReadable(last) })
@@ -145,37 +129,23 @@ func TestNoticesWhatArrivesWhileRequestIsSent(t *testing.T) {
 			for _, moment := range []string{"before the write", "after the write"} {
 				t.Run(fmt.Sprintf("%s, %s, %d layers of TLS", what, moment, layers), func(t *testing.T) {
 					act, acted := make(chan struct{}), make(chan struct{})
-					u := startUpstream(t, func(c *upstreamConn) {
-						conn := c.Conn
-						for range layers {
-							conn = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{certificate}})
-						}
-						secure := &upstreamConn{conn, bufio.NewReader(conn), c.upstream, c.number}
-						secure.request()
-						secure.send(okResponse)
-						<-act
-						test.act(c, conn)
-						close(acted)
-						secure.request() // until the client closes the connection
-						secure.request()
+					u := startUpstream(t, func(plain *upstreamConn) {
+						inTLS(layers, func(c *upstreamConn) {
+							c.request()
+							c.send(okResponse)
+							<-act
+							test.act(plain, c.Conn)
+							close(acted)
+							c.request() // until the client closes the connection
+							c.request()
+						})(plain)
 					})
-					dial, hooked := u.client.Dial, &hookedConn{}
-					u.client.Dial = func(ctx context.Context) (net.Conn, error) {
-						conn, err := dial(ctx)
-						if err != nil {
-							return nil, err
-						}
+					hooked := &hookedConn{}
+					u.wrapConns(func(conn net.Conn) net.Conn {
 						hooked.TCPConn = conn.(*net.TCPConn)
-						conn = hooked
-						for range layers {
-							secure := http1.TLSClient(conn, &tls.Config{InsecureSkipVerify: true})
-							if err := secure.HandshakeContext(ctx); err != nil {
-								return nil, err
-							}
-							conn = secure
-						}
-						return conn, nil
-					}
+						return hooked
+					})
+					u.addTLS(layers, &tls.Config{InsecureSkipVerify: true})
 					u.mustSucceed(t, newRequest(t, "POST"))
 					hook := func() {
 						hooked.before, hooked.after = nil, nil

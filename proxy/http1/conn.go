@@ -91,6 +91,11 @@ func (c *conn) callHandler() {
 // handshaker is a *tls.Conn, or a connection around it.
 type handshaker interface{ Handshake() error }
 
+func isTLS(conn net.Conn) bool {
+	_, ok := conn.(handshaker)
+	return ok
+}
+
 // handshake performs the TLS handshake, if the connection uses TLS.
 func (c *conn) handshake() bool {
 	c.setDeadline(time.Now().Add(c.server.HeaderTimeout))
@@ -177,7 +182,7 @@ func (c *conn) setDeadline(at time.Time) {
 // resetRequest prepares for a request, and releases what belonged to the last one: most connections are idle most of the time.
 func (c *conn) resetRequest() {
 	c.request = Request{MinorVersion: 1, Fields: c.request.Fields.Reuse(), Body: &c.requestBody, Conn: c.accepted, Tunnel: c.tunnel, conn: c}
-	_, c.request.Secure = c.stream.(handshaker)
+	c.request.Secure = isTLS(c.stream)
 	c.body.setFraming(byLength, 0)
 	c.writer = ResponseWriter{Fields: c.writer.Fields.Reuse(), conn: c, outputBuffer: outputBuffer{overTLS: c.request.Secure}}
 }

@@ -22,7 +22,7 @@ type pool struct {
 	janitor *time.Timer     // not nil while something is idle
 }
 
-// get removes the connection that was used last, so that the others become old. It returns nil if there is none.
+// get removes the connection that was used last, so that the others expire. It returns nil if there is none.
 func (p *pool) get() *upstreamConn {
 	p.mu.Lock()
 	defer p.mu.Unlock()

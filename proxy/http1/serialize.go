@@ -9,9 +9,9 @@ import (
 
 // outputBuffer holds a part of a message that is to be sent.
 type outputBuffer struct {
-	out       []byte // nil without memory
-	overTLS   bool   // what is sent at a time has to fit into one record
-	array     *[outputBufferSize]byte
+	out       []byte                  // nil without memory
+	array     *[outputBufferSize]byte // the memory of out, unless that has grown
+	overTLS   bool                    // out is not longer than a TLS record
 	framing   framing
 	remaining int64 // of a body of known length
 	err       error // of the connection, or errIncomplete
@@ -24,7 +24,7 @@ var errIncomplete = errors.New("the body was aborted, or does not have the lengt
 // which is at most a TLS record. So it leaves in one write.
 const outputBufferSize = maxTLSRecord + 2<<10
 
-// maxTLSRecord is how much a TLS record holds: RFC 8446 section 5.1. Of 18 KiB, the rest would need a second record and write.
+// maxTLSRecord is how much a TLS record holds: RFC 8446 section 5.1. More would be sent in two records, and in two writes.
 const maxTLSRecord = 16 << 10
 
 var outputBuffers = sync.Pool{New: func() any { return new([outputBufferSize]byte) }}

@@ -26,8 +26,7 @@ type upload struct {
 
 // startUpload starts to send a body after the header was sent. length is -1 for chunked, and not 0.
 func (u *upstreamConn) startUpload(stream Stream, length int64, expectContinue bool) {
-	_, overTLS := u.conn.(handshaker)
-	u.upload = upload{stream: stream, output: outputBuffer{framing: byLength, remaining: length, overTLS: overTLS}, done: make(chan struct{})}
+	u.upload = upload{stream: stream, output: outputBuffer{framing: byLength, remaining: length, overTLS: isTLS(u.conn)}, done: make(chan struct{})}
 	if length < 0 {
 		u.output.framing = byChunks
 	}

@@ -120,8 +120,7 @@ func (u *upstreamConn) send(r *ClientRequest) {
 	case length == 0:
 		stream = nil
 	}
-	var b outputBuffer
-	_, b.overTLS = u.conn.(handshaker)
+	b := outputBuffer{overTLS: isTLS(u.conn)}
 	b.out = appendRequest(b.memory(), r)
 	rest := r.Body // behind a buffer that is full, it needs no copy
 	if stream != nil {

@@ -3,7 +3,9 @@ package redisstore
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"sync/atomic"
+	"time"
 
 	"github.com/gomodule/redigo/redis"
 
@@ -57,6 +59,28 @@ func (c *client) run(ctx context.Context, script *redis.Script, keysAndArgs []an
 		return errInvalidReply
 	})
 	return reply, err
+}
+
+// tryAddresses calls try for the addresses in the URL until it succeeds for one. It begins with the one that worked last; each leaves
+// half of the time to the others. ctx must have a deadline.
+func (c *client) tryAddresses(ctx context.Context, try func(ctx context.Context, address string) error) (err error) {
+	first, n := int(c.working.Load()), len(c.addresses)
+	for i := range n {
+		at := (first + i) % n
+		deadline, _ := ctx.Deadline()
+		if i < n-1 {
+			deadline = time.Now().Add(time.Until(deadline) / 2)
+		}
+		brief, cancel := context.WithDeadline(ctx, deadline)
+		failure := try(brief, c.addresses[at])
+		cancel()
+		if failure == nil {
+			c.working.Store(int64(at))
+			return nil
+		}
+		err = errors.Join(err, failure)
+	}
+	return err
 }
 
 // runOn runs a script on one server, and once more if that closes the connection instead of replying: scripts can be repeated.

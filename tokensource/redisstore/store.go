@@ -27,7 +27,8 @@ const (
 	failureCooldown = 5 * time.Second // after that, one account tries a store that failed, while the others go on without
 )
 
-// Store shares tokens through a server, to which it connects when needed. All methods are safe for concurrent use, except Run, which must be called at most once.
+// Store shares tokens through a server, to which it connects when needed. All methods are safe for concurrent use, except Run, which
+// must be called at most once.
 type Store struct {
 	client        *client
 	entries       sync.Map // the open *entry values
@@ -199,7 +200,8 @@ func errorCode(err error) (code, rest string, ok bool) {
 // isMissingRight reports whether the access rules of the server do not allow a request.
 func isMissingRight(err error) bool {
 	code, rest, _ := errorCode(err)
-	return code == "NOPERM" || strings.HasPrefix(rest, "The user executing the script ") || strings.HasPrefix(rest, "ACL failure in script") // since Redis 7.2, and before
+	// Redis before 7.2 and since say so differently if a script does what is not allowed.
+	return code == "NOPERM" || strings.HasPrefix(rest, "The user executing the script ") || strings.HasPrefix(rest, "ACL failure in script")
 }
 
 // explainStoreError returns the end of a sentence that begins with "it". It does not repeat the words of a server, which may echo
